@@ -1,0 +1,21 @@
+import { defineConfig } from "vitest/config";
+
+// `npm test` runs everything that is quick; the suites under test/slow run only with `pnpm test:all`.
+const all = process.env["MINIMCP_TEST"] === "all";
+
+export default defineConfig({
+  test: {
+    include: [
+      "packages/*/test/**/*.test.ts",
+      "apps/*/test/**/*.test.ts",
+      "test/**/*.test.ts",
+    ],
+    exclude: ["**/node_modules/**", "**/dist/**", ...(all ? [] : ["test/slow/**"])],
+    // Two cores: more files at once only make the children's start-up timeouts flaky.
+    maxWorkers: 2,
+    pool: "forks",
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 15_000,
+  },
+});
