@@ -1,0 +1,14 @@
+export { apiKeyProviders, apiKeys } from "./api-keys.ts";
+export { auditEvents, auditResults, auditSchema } from "./audit.ts";
+export { credentials } from "./credentials.ts";
+export { instanceTokens } from "./instance-tokens.ts";
+export { endReasons, instances, instanceStates } from "./instances.ts";
+export { invitations } from "./invitations.ts";
+export { nodes } from "./nodes.ts";
+export { receipts } from "./receipts.ts";
+export { refreshTokens } from "./refresh-tokens.ts";
+export { serverTypes } from "./server-types.ts";
+export { sessionEndReasons, sessions } from "./sessions.ts";
+export { signingKeys, signingKeyStates } from "./signing-keys.ts";
+export { userDataKeys } from "./user-data-keys.ts";
+export { userRoles, users, userStatuses } from "./users.ts";
