@@ -1,0 +1,43 @@
+import { writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "tsdown";
+import type { UserConfig } from "tsdown";
+
+const everything = dirname(
+  fileURLToPath(import.meta.resolve("@modelcontextprotocol/server-everything/package.json")),
+);
+
+/** One file with all it imports; the same input gives the same bytes, for bundles are named by their content. */
+const oneFile: UserConfig = {
+  platform: "node",
+  target: "node24",
+  format: "esm",
+  outExtensions: () => ({ js: ".js" }),
+  outputOptions: { codeSplitting: false },
+  dts: false,
+  deps: { alwaysBundle: () => true, onlyBundle: false },
+};
+
+/**
+ * A bundle is a directory that the pool mounts read-only into a sandbox, where there is no `node_modules`: the
+ * adapter, the server it wraps, and the files that server reads.
+ */
+// oxlint-disable-next-line import/no-default-export -- tsdown reads the default export
+export default defineConfig([
+  {
+    ...oneFile,
+    entry: { server: "src/stdio/server.ts" },
+    outDir: "dist/everything",
+    hooks: {
+      "build:done": () => writeFile("dist/everything/package.json", '{ "type": "module" }\n'),
+    },
+  },
+  {
+    ...oneFile,
+    entry: { stdio: `${everything}/dist/transports/stdio.js` },
+    outDir: "dist/everything/server-everything",
+    // The server looks for its documents in `../docs`.
+    copy: { from: `${everything}/dist/docs`, to: "dist/everything" },
+  },
+]);
