@@ -1,1 +1,14 @@
-export const x = 1;
+export type { Child, ChildState, Exit } from "./child.ts";
+export {
+  type Isolation,
+  type IsolationLevel,
+  type ProbeOptions,
+  meetsLevel,
+  probeIsolation,
+} from "./isolation.ts";
+export { egressSocketInside } from "./launch.ts";
+export { type ChildLimits, defaultLimits } from "./limits.ts";
+export type { LogLine, LogRing } from "./log-ring.ts";
+export { type ChildSpec, type Pool, type PoolEvent, type PoolOptions, openPool } from "./pool.ts";
+export { PoolError, type PoolErrorReason } from "./pool-error.ts";
+export { systemToolPath } from "./tools.ts";

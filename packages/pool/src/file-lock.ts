@@ -1,0 +1,37 @@
+import { existsSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+
+/** A held lock. Disposing it, or the death of this process by any means, lets the next one have it. */
+export interface FileLock extends Disposable {
+  readonly path: string;
+}
+
+const sqliteBusy = 5;
+
+/**
+ * Takes the lock at `path` if nobody holds it; never waits.
+ *
+ * Node has no flock(2). SQLite, which it carries, takes POSIX record locks on the (empty) file: the kernel
+ * drops them with their holder, so nothing is left to judge after `kill -9`, and no pid can be mistaken for a
+ * reused one. Children do not inherit them. Works between processes and inside one, on Linux and macOS.
+ *
+ * A holder may unlink the file before disposing. Whoever opened it just before then holds a lock on a file that
+ * is no longer there, so the path is looked at once more after locking.
+ *
+ * @throws when the file cannot be opened or is not a lock file.
+ */
+export function tryLock(path: string): FileLock | undefined {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    database.close();
+    if (error instanceof Error && "errcode" in error && error.errcode === sqliteBusy) return undefined;
+    throw error;
+  }
+  if (!existsSync(path)) {
+    database.close();
+    return undefined;
+  }
+  return { path, [Symbol.dispose]: () => database.close() };
+}

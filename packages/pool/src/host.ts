@@ -1,0 +1,70 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { ChildLimits } from "./limits.ts";
+import { defaultLimits } from "./limits.ts";
+import { type RuntimeDirectory, openRuntimeDirectory } from "./runtime-directory.ts";
+import { buildSeccompFilter } from "./seccomp.ts";
+import { stageContent } from "./stage.ts";
+import { type Tools, findTools } from "./tools.ts";
+import { type UidSlotOptions, UidSlots, defaultSlots } from "./uid-slots.ts";
+
+export interface HostOptions {
+  /** Where sockets and staged content live, as an absolute path; created if need be. Executables must run from it. */
+  readonly runtimeDirectory: string;
+  /** The Node binary that children run; it is copied, so it may lie where only the worker can read. */
+  readonly nodeBinary: string;
+  /** Directories in which `bwrap`, `setpriv`, `prlimit`, `env`, `sh` and `bash` are looked up. Default: the system's. */
+  readonly toolPath?: readonly string[];
+  /** The uids of children, when the worker is root. Default: 20000 to 20099. */
+  readonly slots?: Partial<UidSlotOptions>;
+  readonly limits?: Partial<ChildLimits>;
+}
+
+/** What launching anything on this host needs, acquired once. */
+export interface Host extends AsyncDisposable {
+  readonly runtime: RuntimeDirectory;
+  readonly tools: Tools;
+  readonly limits: ChildLimits;
+  /** Path of the staged Node binary. */
+  readonly node: string;
+  /** Path of the staged system call filter; undefined on an architecture that has none. */
+  readonly filter: string | undefined;
+  /** Undefined where the worker cannot change to another uid. */
+  readonly slots: UidSlots | undefined;
+}
+
+export async function openHost(options: HostOptions): Promise<Host> {
+  const tools = findTools(options.toolPath);
+  await using resources = new AsyncDisposableStack();
+  const runtime = resources.use(await openRuntimeDirectory(options.runtimeDirectory));
+  const slots = await openSlots(tools, options.slots);
+  const node = await stageContent(runtime, "node", options.nodeBinary);
+  const filter = await stageFilter(runtime);
+  const acquired = resources.move();
+  return {
+    runtime,
+    tools,
+    limits: { ...defaultLimits, ...options.limits },
+    node,
+    filter,
+    slots,
+    [Symbol.asyncDispose]: () => acquired.disposeAsync(),
+  };
+}
+
+async function openSlots(
+  tools: Tools,
+  options: Partial<UidSlotOptions> | undefined,
+): Promise<UidSlots | undefined> {
+  const { setpriv, sh } = tools;
+  if (process.platform !== "linux" || process.geteuid?.() !== 0 || !setpriv || !sh) return undefined;
+  return UidSlots.open({ ...defaultSlots, ...options }, { setpriv, sh });
+}
+
+async function stageFilter(runtime: RuntimeDirectory): Promise<string | undefined> {
+  if (process.arch !== "x64" && process.arch !== "arm64") return undefined;
+  const path = join(runtime.scratch, "filter");
+  await writeFile(path, buildSeccompFilter(process.arch));
+  return stageContent(runtime, "seccomp", path);
+}

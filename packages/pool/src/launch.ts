@@ -1,0 +1,272 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { Duplex } from "node:stream";
+
+import type { IsolationLevel } from "./isolation.ts";
+import type { ChildLimits } from "./limits.ts";
+import type { Tools } from "./tools.ts";
+
+/** Where a child inside namespaces finds the socket of its broker. At the other levels it is the host path itself. */
+export const egressSocketInside = "/run/mcp/egress.sock";
+
+/** Everything that the command line of a child depends on. All paths are absolute. */
+export interface LaunchPlan {
+  readonly level: IsolationLevel;
+  readonly tools: Tools;
+  readonly limits: ChildLimits;
+  /** The staged Node binary, readable by the child's uid. */
+  readonly node: string;
+  /** The staged bundle directory. */
+  readonly bundle: string;
+  /** File of the bundle that Node runs, relative to it. */
+  readonly entry: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** The slot uid; present exactly at the levels that have one. */
+  readonly uid?: number | undefined;
+  readonly egressSocket?: string | undefined;
+  /** The staged system call filter; used where there is bubblewrap to load it. */
+  readonly filter: string | undefined;
+  /** What Node's permission model lets the child read besides its bundle. */
+  readonly readable: readonly string[];
+}
+
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Arguments that bubblewrap reads from descriptor 8: `/proc/<pid>/cmdline` is open to every user of the host. */
+  readonly hiddenArgs: readonly string[];
+}
+
+const listenerDescriptor = 3;
+const hiddenArgsDescriptor = 8;
+const filterDescriptor = 9;
+
+/**
+ * The command of a child at a level.
+ *
+ * @throws when a tool that the level needs is not on the host.
+ */
+export function buildCommand(plan: LaunchPlan): Command {
+  return commandBuilders[plan.level](plan);
+}
+
+const commandBuilders: Record<IsolationLevel, (plan: LaunchPlan) => Command> = {
+  strict: buildNamespacedCommand,
+  contained: buildNamespacedCommand,
+  hardened: buildHardenedCommand,
+  none: buildPlainCommand,
+};
+
+function buildNamespacedCommand(plan: LaunchPlan): Command {
+  const { limits, tools } = plan;
+  const bwrap = need(tools, "bwrap");
+  const prlimit = need(tools, "prlimit");
+  const sandbox = [
+    ["--unshare-all", "--unshare-user", "--disable-userns"],
+    ["--ro-bind", "/usr", "/usr"],
+    ["--symlink", "usr/lib", "/lib"],
+    ["--symlink", "usr/lib64", "/lib64"],
+    ["--symlink", "usr/bin", "/bin"],
+    ["--proc", "/proc"],
+    ["--dev", "/dev"],
+    ["--size", String(limits.tmpBytes), "--tmpfs", "/tmp"],
+    ["--ro-bind", plan.node, "/node"],
+    ["--ro-bind", plan.bundle, "/app"],
+    ["--chdir", "/app"],
+    plan.egressSocket ? ["--ro-bind", plan.egressSocket, egressSocketInside] : [],
+    // After all binds: the root and /dev are tmpfs of bubblewrap's own, writable and of no bounded size.
+    ["--remount-ro", "/dev"],
+    ["--remount-ro", "/"],
+    ["--cap-drop", "ALL"],
+    ["--clearenv"],
+    ["--args", String(hiddenArgsDescriptor)],
+    ["--die-with-parent", "--new-session"],
+    ["--hostname", "mcp"],
+    ["--seccomp", String(filterDescriptor)],
+  ].flat();
+  // RLIMIT_NPROC counts per user and user namespace. Set outside, it would count the worker's own processes.
+  const inside = [prlimit, `--nproc=${limits.processes}`, "--"];
+  // bubblewrap always sets PWD.
+  const program = [need(tools, "env"), "-u", "PWD", "/node", join("/app", plan.entry), ...plan.args];
+  return {
+    ...asCommand([
+      ...dropPrivileges(need(tools, "setpriv"), plan.uid),
+      ...limitResources(prlimit, limits),
+      bwrap,
+      ...sandbox,
+      "--",
+      ...inside,
+      ...program,
+    ]),
+    env: {},
+    hiddenArgs: Object.entries(plan.env).flatMap(([name, value]) => ["--setenv", name, value]),
+  };
+}
+
+function buildHardenedCommand(plan: LaunchPlan): Command {
+  const { limits, tools } = plan;
+  const readable = [plan.bundle, ...plan.readable].map((path) => `--allow-fs-read=${path}`);
+  // A bundle may adapt a stdio server, which is a process of its own.
+  const permission = ["--permission", "--allow-child-process", ...readable];
+  return {
+    ...asCommand([
+      ...dropPrivileges(need(tools, "setpriv"), plan.uid),
+      // Meaningful here because the uid is the child's alone.
+      ...limitResources(need(tools, "prlimit"), limits, [`--nproc=${limits.processes}`]),
+      plan.node,
+      ...permission,
+      join(plan.bundle, plan.entry),
+      ...plan.args,
+    ]),
+    env: plan.env,
+    hiddenArgs: [],
+  };
+}
+
+function buildPlainCommand(plan: LaunchPlan): Command {
+  const { limits, tools } = plan;
+  return {
+    ...asCommand([
+      ...(tools.setpriv ? dropPrivileges(tools.setpriv, undefined) : []),
+      ...(tools.prlimit ? limitResources(tools.prlimit, limits) : []),
+      plan.node,
+      join(plan.bundle, plan.entry),
+      ...plan.args,
+    ]),
+    env: plan.env,
+    hiddenArgs: [],
+  };
+}
+
+function dropPrivileges(setpriv: string, uid: number | undefined): string[] {
+  const common = ["--no-new-privs", "--inh-caps=-all", "--pdeathsig", "KILL"];
+  if (uid === undefined) return [setpriv, ...common];
+  // Before bubblewrap: as root, its own `--uid` leaves the process uid 0 on the host.
+  const id = String(uid);
+  return [setpriv, "--reuid", id, "--regid", id, "--clear-groups", "--bounding-set=-all", ...common];
+}
+
+function limitResources(prlimit: string, limits: ChildLimits, more: readonly string[] = []): string[] {
+  const { openFiles, dataBytes, fileBytes } = limits;
+  return [
+    prlimit,
+    `--nofile=${openFiles}`,
+    "--core=0",
+    `--data=${dataBytes}`,
+    `--fsize=${fileBytes}`,
+    ...more,
+    "--",
+  ];
+}
+
+function asCommand(words: readonly string[]): Pick<Command, "file" | "args"> {
+  const [file, ...args] = words;
+  if (file === undefined) throw new Error("empty command");
+  return { file, args };
+}
+
+function need(tools: Tools, name: keyof Tools): string {
+  const path = tools[name];
+  if (!path) throw new Error(`${name} is not installed`);
+  return path;
+}
+
+/**
+ * Starts the child with the listening socket as descriptor 3, and nothing inherited besides the standard three.
+ *
+ * Its standard input is a pipe that the worker holds and never writes: end of file means that the worker is gone.
+ *
+ * @throws when the program cannot be started at all.
+ */
+export async function spawnChild(plan: LaunchPlan, listener: number): Promise<ChildProcess> {
+  const command = buildCommand(plan);
+  const usesSandbox = plan.level === "strict" || plan.level === "contained";
+  if (usesSandbox && plan.filter === undefined)
+    throw new Error(`there is no system call filter for ${process.arch}`);
+  // Opened for each start: bubblewrap reads to the end, and duplicates of a descriptor share their position.
+  // Synchronously, so that nothing comes between the child's first event and the listeners of whoever asked for it.
+  const filter = usesSandbox && plan.filter !== undefined ? openSync(plan.filter, "r") : undefined;
+  let child: ChildProcess;
+  try {
+    const extra =
+      filter === undefined ? [] : (["ignore", "ignore", "ignore", "ignore", "pipe", filter] as const);
+    const used =
+      filter === undefined
+        ? [listenerDescriptor]
+        : [listenerDescriptor, hiddenArgsDescriptor, filterDescriptor];
+    const { file, args } = closeStrayDescriptors(plan, command, used);
+    child = spawn(file, args, {
+      env: command.env,
+      cwd: usesSandbox ? "/" : plan.bundle,
+      shell: false,
+      // A process group of its own: a terminal's Ctrl-C reaches the worker alone, which then drains.
+      detached: true,
+      stdio: ["pipe", "pipe", "pipe", listener, ...extra],
+    });
+  } finally {
+    if (filter !== undefined) closeSync(filter);
+  }
+  // The declared type knows the first five only.
+  const extraPipes: readonly unknown[] = child.stdio;
+  handOver(extraPipes[hiddenArgsDescriptor], command.hiddenArgs);
+  // "error" rejects this; it only comes before "spawn".
+  await once(child, "spawn");
+  // The child may end while nobody writes; that is not an error of the pipe's.
+  child.stdin?.on("error", () => {});
+  return child;
+}
+
+function handOver(pipe: unknown, args: readonly string[]): void {
+  if (!(pipe instanceof Duplex)) return;
+  // A child that dies before it reads is reported by its exit.
+  pipe.on("error", () => {});
+  pipe.end(args.map((word) => `${word}\0`).join(""), () => pipe.destroy());
+}
+
+/**
+ * Node marks what it inherited close-on-exec only up to the first gap after descriptor 15 (libuv's
+ * uv_disable_stdio_inheritance). Whatever a service manager or a shell left open above that would reach the child.
+ */
+function closeStrayDescriptors(
+  plan: LaunchPlan,
+  command: Command,
+  used: readonly number[],
+): Pick<Command, "file" | "args"> {
+  const strays = strayDescriptors().filter((descriptor) => !used.includes(descriptor));
+  if (strays.length === 0) return command;
+  // A level that promises nothing does without the tools.
+  if (plan.level === "none" && !(plan.tools.bash && plan.tools.env)) return command;
+  // dash cannot name a descriptor above 9. A standard input that is a socket makes bash read its start-up files, as
+  // under rshd; -p ignores BASH_ENV. What bash exports unasked is taken away again.
+  const bash = [need(plan.tools, "bash"), "--norc", "-p", "-c"];
+  const closing = strays.map((descriptor) => `${descriptor}>&-`).join(" ");
+  const script = `exec ${closing}; unset OLDPWD PWD _; exec "$@"`;
+  const clean = [need(plan.tools, "env"), "-u", "SHLVL"];
+  return asCommand([...bash, script, "bash", ...clean, command.file, ...command.args]);
+}
+
+const closeOnExec = 0o2000000;
+
+function strayDescriptors(): number[] {
+  let names: string[];
+  try {
+    names = readdirSync("/proc/self/fd");
+  } catch {
+    return [];
+  }
+  return names.map(Number).filter((descriptor) => descriptor > 2 && isInherited(descriptor));
+}
+
+function isInherited(descriptor: number): boolean {
+  try {
+    const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, "utf8"))?.[1];
+    return flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0;
+  } catch {
+    // Closed since it was listed, such as the one that listed it.
+    return false;
+  }
+}

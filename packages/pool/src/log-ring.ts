@@ -1,0 +1,100 @@
+import type { Readable } from "node:stream";
+
+export interface LogLine {
+  /** Milliseconds since the epoch at which the line was complete. */
+  readonly at: number;
+  readonly stream: "stdout" | "stderr";
+  readonly text: string;
+}
+
+/** The last output of a child. It is drained always: a child that nobody listens to must not block on a full pipe. */
+export interface LogRing {
+  /** The lines still kept, oldest first. */
+  lines(): readonly LogLine[];
+  /** Bytes that fell out at the old end. */
+  readonly droppedBytes: number;
+  /** Calls back with every new line; returns the function that ends it. A listener must not throw. */
+  subscribe(listener: (line: LogLine) => void): () => void;
+}
+
+// A server that never writes a newline must not grow one line without end.
+const lineLimitBytes = 8 * 1024;
+const newline = 0x0a;
+
+export class BoundedLogRing implements LogRing {
+  readonly #limitBytes: number;
+  readonly #now: () => number;
+  readonly #listeners = new Set<(line: LogLine) => void>();
+  #lines: LogLine[] = [];
+  #first = 0;
+  #keptBytes = 0;
+  #droppedBytes = 0;
+
+  constructor(limitBytes: number, now: () => number) {
+    this.#limitBytes = limitBytes;
+    this.#now = now;
+  }
+
+  get droppedBytes(): number {
+    return this.#droppedBytes;
+  }
+
+  lines(): readonly LogLine[] {
+    return this.#lines.slice(this.#first);
+  }
+
+  subscribe(listener: (line: LogLine) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** Reads a stream to its end, cutting it into lines. */
+  drain(source: Readable, stream: LogLine["stream"]): void {
+    let pending = Buffer.alloc(0);
+    source.on("data", (chunk: Buffer) => {
+      let rest = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+      for (;;) {
+        const end = rest.indexOf(newline);
+        if (end === -1 ? rest.length < lineLimitBytes : false) break;
+        const cut = end === -1 ? lineLimitBytes : Math.min(end, lineLimitBytes);
+        this.#push(stream, rest.subarray(0, cut));
+        rest = rest.subarray(cut === end ? cut + 1 : cut);
+      }
+      // Copied, so that a short tail does not keep the whole chunk alive.
+      pending = Buffer.from(rest);
+    });
+    source.on("close", () => {
+      if (pending.length > 0) this.#push(stream, pending);
+      pending = Buffer.alloc(0);
+    });
+    // A reset pipe is the end of the output, nothing more.
+    source.on("error", () => {});
+  }
+
+  #push(stream: LogLine["stream"], bytes: Buffer): void {
+    const line: LogLine = { at: this.#now(), stream, text: bytes.toString("utf8") };
+    this.#lines.push(line);
+    this.#keptBytes += costBytes(line);
+    while (this.#keptBytes > this.#limitBytes && this.#first < this.#lines.length - 1) {
+      const dropped = this.#lines[this.#first++];
+      if (!dropped) break;
+      this.#keptBytes -= costBytes(dropped);
+      this.#droppedBytes += costBytes(dropped);
+    }
+    // Moving the array for each dropped line would be quadratic under a flood; once a thousand is cheap.
+    if (this.#first > 1000) {
+      this.#lines = this.#lines.slice(this.#first);
+      this.#first = 0;
+    }
+    for (const listener of this.#listeners) listener(line);
+  }
+}
+
+// Empty lines must cost something too, or a flood of newlines would be free and endless.
+const lineOverheadBytes = 64;
+
+function costBytes(line: LogLine): number {
+  return Buffer.byteLength(line.text) + lineOverheadBytes;
+}

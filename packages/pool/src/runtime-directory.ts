@@ -1,0 +1,117 @@
+import { randomBytes } from "node:crypto";
+import { chmod, lstat, mkdir, readdir, rm, unlink } from "node:fs/promises";
+import { join } from "node:path";
+
+import { type FileLock, tryLock } from "./file-lock.ts";
+import { PoolError } from "./pool-error.ts";
+
+/**
+ * One opener's share of the runtime directory.
+ *
+ * ```
+ * <root>/               0711: slot uids pass through, nobody lists
+ *   stage/              Node binary and bundles by content hash, read-only, shared by all openers
+ *   o/<owner>.lock      held as long as the owner lives
+ *   o/<owner>/          0711: sockets of brokers, which a slot uid must reach
+ *   o/<owner>/s/        0700: ingress sockets, reached by the owner alone
+ *   o/<owner>/t/        0700: what is being staged
+ * ```
+ */
+export interface RuntimeDirectory extends AsyncDisposable {
+  readonly stage: string;
+  readonly directory: string;
+  readonly sockets: string;
+  readonly scratch: string;
+  /** Owners found dead and cleared away. */
+  readonly sweptOwners: readonly string[];
+}
+
+// sun_path holds 108 bytes on Linux and 104 on macOS, with the closing zero; longer paths are cut without an error.
+const socketPathLimitBytes = 100;
+const longestSocketName = "1000000.tmp";
+
+/**
+ * Creates or verifies the directory, clears what dead owners left, and takes a share of it. Several openers, in one
+ * process or many, may share a root; what a living one owns is never touched.
+ *
+ * @throws {PoolError} `runtimeUnusable` when the directory belongs to another user, is a link, or its path is too
+ * long for sockets.
+ */
+export async function openRuntimeDirectory(root: string): Promise<RuntimeDirectory> {
+  await claimDirectory(root);
+  const stage = join(root, "stage");
+  const owners = join(root, "o");
+  await claimDirectory(stage);
+  await claimDirectory(owners);
+
+  const owner = randomBytes(4).toString("hex");
+  const directory = join(owners, owner);
+  const sockets = join(directory, "s");
+  const scratch = join(directory, "t");
+  if (Buffer.byteLength(join(sockets, longestSocketName)) >= socketPathLimitBytes) {
+    throw new PoolError(
+      "runtimeUnusable",
+      `runtime directory ${root} is too long a path: its sockets must stay under ${socketPathLimitBytes} bytes. Choose a shorter one, for example /run/minimcp.`,
+    );
+  }
+
+  // Locked before the directory exists, so that no sweep ever sees the directory of a living owner unlocked.
+  const lock = tryLock(`${directory}.lock`);
+  if (!lock) return openRuntimeDirectory(root);
+  try {
+    const sweptOwners = await sweepDeadOwners(owners);
+    await mkdir(directory);
+    await chmod(directory, 0o711);
+    await mkdir(sockets, { mode: 0o700 });
+    await mkdir(scratch, { mode: 0o700 });
+    return {
+      stage,
+      directory,
+      sockets,
+      scratch,
+      sweptOwners,
+      [Symbol.asyncDispose]: () => removeOwner(directory, lock),
+    };
+  } catch (error) {
+    await removeOwner(directory, lock);
+    throw error;
+  }
+}
+
+/** Makes sure that `path` is a real directory of this user with mode 0711, creating it if need be. */
+export async function claimDirectory(path: string, mode = 0o711): Promise<void> {
+  await mkdir(path, { recursive: true, mode });
+  // Not stat: in a world-writable parent such as /tmp anybody may have put a link here before us.
+  const found = await lstat(path);
+  const uid = process.geteuid?.();
+  if (!found.isDirectory() || found.uid !== uid) {
+    throw new PoolError(
+      "runtimeUnusable",
+      `${path} is not a directory of uid ${uid} (a link, or another user's). Remove it or choose another runtime directory.`,
+    );
+  }
+  if ((found.mode & 0o7777) !== mode) await chmod(path, mode);
+}
+
+async function sweepDeadOwners(owners: string): Promise<string[]> {
+  const swept: string[] = [];
+  for (const name of await readdir(owners)) {
+    if (!name.endsWith(".lock")) continue;
+    // Held by this process too: our own lock and those of sibling pools are busy here.
+    const lock = tryLock(join(owners, name));
+    if (!lock) continue;
+    const owner = name.slice(0, -".lock".length);
+    await removeOwner(join(owners, owner), lock);
+    swept.push(owner);
+  }
+  return swept;
+}
+
+async function removeOwner(directory: string, lock: FileLock): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true });
+    await unlink(lock.path);
+  } finally {
+    lock[Symbol.dispose]();
+  }
+}

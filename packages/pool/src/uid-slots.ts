@@ -1,0 +1,141 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { readdir, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import { type FileLock, tryLock } from "./file-lock.ts";
+import { PoolError } from "./pool-error.ts";
+import { processesOfUid, waitUntil } from "./processes.ts";
+import { claimDirectory } from "./runtime-directory.ts";
+
+export interface UidSlotOptions {
+  /** First uid that children run under; their group has the same number. */
+  firstUid: number;
+  /** How many uids, hence children, there may be at once on this host. */
+  count: number;
+  /** Where the locks of the uids live. Host-wide by nature, so it does not follow the runtime directory. */
+  lockDirectory: string;
+}
+
+export const defaultSlots: UidSlotOptions = {
+  firstUid: 20_000,
+  count: 100,
+  lockDirectory: "/run/minimcp/uid",
+};
+
+/** A uid that nobody else on this host runs a child under, until it is disposed. */
+export interface UidSlot extends AsyncDisposable {
+  readonly uid: number;
+}
+
+/** Absolute paths of the programs that end a uid's processes. */
+export interface UidTools {
+  readonly setpriv: string;
+  readonly sh: string;
+}
+
+const clearTimeoutMs = 5_000;
+
+/** The uids of one host, shared by every pool on it through locks that die with their holder. */
+export class UidSlots {
+  readonly #options: UidSlotOptions;
+  readonly #tools: UidTools;
+
+  private constructor(options: UidSlotOptions, tools: UidTools) {
+    this.#options = options;
+    this.#tools = tools;
+  }
+
+  /** Opens the table and ends what runs under a slot whose holder died: without a pid namespace it may outlive it. */
+  static async open(options: UidSlotOptions, tools: UidTools): Promise<UidSlots> {
+    await claimDirectory(options.lockDirectory, 0o700);
+    const slots = new UidSlots(options, tools);
+    for (const name of await readdir(options.lockDirectory)) {
+      const uid = Number(/^(\d+)\.lock$/.exec(name)?.[1]);
+      if (!slots.#covers(uid) || (await processesOfUid(uid)).length === 0) continue;
+      const lock = tryLock(join(options.lockDirectory, name));
+      if (!lock) continue;
+      try {
+        await slots.clear(uid);
+      } finally {
+        lock[Symbol.dispose]();
+      }
+    }
+    return slots;
+  }
+
+  /**
+   * Takes the first free uid.
+   *
+   * @throws {PoolError} `noCapacity` when all are taken.
+   */
+  async acquire(): Promise<UidSlot> {
+    const { firstUid, count, lockDirectory } = this.#options;
+    for (let uid = firstUid; uid < firstUid + count; uid++) {
+      const path = join(lockDirectory, `${uid}.lock`);
+      const wasOurs = existsSync(path);
+      const lock = tryLock(path);
+      if (!lock) continue;
+      if (await this.#makeEmpty(uid, wasOurs, lock)) {
+        return { uid, [Symbol.asyncDispose]: () => this.#release(uid, lock) };
+      }
+    }
+    throw new PoolError(
+      "noCapacity",
+      `all ${count} child uids from ${firstUid} are taken on this host. Stop an instance or raise slots.count.`,
+    );
+  }
+
+  /**
+   * Ends every process of a slot, however it detached itself. kill(2) with -1 by the uid itself is one pass under the
+   * kernel's task lock, so a fork bomb cannot outrun it as it would outrun a list of pids.
+   *
+   * @throws when something survives.
+   */
+  async clear(uid: number): Promise<void> {
+    const { setpriv, sh } = this.#tools;
+    const isEmpty = await waitUntil(async () => {
+      if ((await processesOfUid(uid)).length === 0) return true;
+      const id = String(uid);
+      const identity = ["--reuid", id, "--regid", id, "--clear-groups"];
+      // The shell is one of the killed, so it always "fails".
+      await promisify(execFile)(setpriv, [...identity, sh, "-c", "kill -KILL -1"], {
+        env: {},
+        cwd: "/",
+      }).catch(() => {});
+      return (await processesOfUid(uid)).length === 0;
+    }, clearTimeoutMs);
+    if (!isEmpty) throw new Error(`processes of uid ${uid} survive SIGKILL`);
+  }
+
+  #covers(uid: number): boolean {
+    return uid >= this.#options.firstUid && uid < this.#options.firstUid + this.#options.count;
+  }
+
+  async #makeEmpty(uid: number, wasOurs: boolean, lock: FileLock): Promise<boolean> {
+    try {
+      if ((await processesOfUid(uid)).length === 0) return true;
+      if (wasOurs) {
+        await this.clear(uid);
+        return true;
+      }
+      // No pool ever used this uid, yet somebody runs under it: a real user of this host. Leave it alone, and leave
+      // no lock file that would make it look like ours next time.
+      await unlink(lock.path);
+      lock[Symbol.dispose]();
+      return false;
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #release(uid: number, lock: FileLock): Promise<void> {
+    try {
+      await this.clear(uid);
+    } finally {
+      lock[Symbol.dispose]();
+    }
+  }
+}
