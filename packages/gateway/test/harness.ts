@@ -154,7 +154,7 @@ export async function ask(house: House, asked: Asked = {}): Promise<Answered> {
     status: response.statusCode ?? 0,
     headers: response.headers,
     text: body,
-    problem: isJson ? JSON.parse(body) : {},
+    problem: isJson && body !== "" ? JSON.parse(body) : {},
   };
 }
 

@@ -18,8 +18,6 @@ export interface Call {
   response: ServerResponse;
   /** Flat, for the client's response. */
   extraHeaders: readonly string[];
-  /** Called when a response of the child is about to go out. */
-  onHead: () => void;
 }
 
 interface Context {
@@ -72,12 +70,13 @@ export async function relayCall(context: Context, call: Call): Promise<void> {
     patience.signal.throwIfAborted();
     const pool = upstreams.poolFor(verdict.target.ended, socketPath);
     const headers = forwardRequestHeaders(request.rawHeaders);
-    const { extraHeaders, onHead } = call;
-    const relayed = await relay(pool, { method: call.method, headers, body }, response, {
+    const relayed = await relay(
+      pool,
+      { method: call.method, headers, body },
+      response,
       limits,
-      extraHeaders,
-      onHead,
-    });
+      call.extraHeaders,
+    );
     Object.assign(record, relayed);
   } catch (error) {
     if (!response.destroyed) {

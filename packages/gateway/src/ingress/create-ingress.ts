@@ -23,6 +23,9 @@ export interface Ingress {
 /** The instance id is only a key for the look-up; anything else in its place is no address of ours. */
 const instancePath = /^\/mcp\/([0-9A-Za-z_-]{1,64})$/;
 
+/** How long a connection that was refused is still read. */
+const lingerMs = 500;
+
 /**
  * The client's door of an instance: an authenticated, transparent HTTP relay to the child's Unix socket. It relays
  * and does not terminate MCP, so both protocol eras pass through it alike.
@@ -31,8 +34,8 @@ export function createIngress(options: IngressOptions): Ingress {
   const limits: IngressLimits = { ...defaultLimits, ...options.limits };
   const upstreams = new Upstreams();
   const context = { options, limits, upstreams };
-  /** Connections on which a child's response is going out. */
-  const streaming = new WeakSet<Duplex>();
+  /** The one open response of a connection. */
+  const open = new WeakMap<Duplex, ServerResponse>();
   const active = new Set<Promise<void>>();
   let isClosing = false;
 
@@ -53,23 +56,33 @@ export function createIngress(options: IngressOptions): Ingress {
   server.on("request", (request, response) => {
     // Pipelined behind an open call. Node says nothing when the client of a queued response leaves, so its call would
     // never end; no MCP client pipelines, and RFC 9112 section 9.3.2 makes one try again.
-    if (response.socket === null) {
+    if (open.has(request.socket)) {
       request.socket.destroy();
       return;
     }
+    open.set(request.socket, response);
     response.once("close", () => {
+      open.delete(request.socket);
       if (isClosing) setImmediate(() => server.closeIdleConnections());
     });
     const answered = answer(request, response).finally(() => active.delete(answered));
     active.add(answered);
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    // Refused already: this is the rest of what could not be parsed.
+    if (socket.writableEnded) return;
+    const response = open.get(socket);
     // Into a response that has begun, further bytes would be read as part of it.
-    if (!socket.writable || streaming.has(socket)) socket.destroy();
-    else {
-      const reason = clientErrors[error.code ?? ""] ?? "malformedRequest";
-      socket.end(serialize(problem(reason)), () => socket.destroy());
+    if (!socket.writable || response?.headersSent) {
+      socket.destroy();
+      return;
     }
+    socket.end(serialize(problem(clientErrors[error.code ?? ""] ?? "malformedRequest")), () => {
+      if (response) socket.destroy();
+    });
+    // RFC 9112 section 9.6: to close on a client that still sends would reset the connection under the answer.
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once("close", () => clearTimeout(timer));
   });
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -88,11 +101,7 @@ export function createIngress(options: IngressOptions): Ingress {
         return send(response, preflight(request), extraHeaders);
       }
       if (!isRelayed(method)) throw new Refused(methodNotAllowed("POST, GET, DELETE"));
-      const onHead = () => {
-        streaming.add(request.socket);
-        response.once("close", () => streaming.delete(request.socket));
-      };
-      await relayCall(context, { instanceId, method, query, request, response, extraHeaders, onHead });
+      await relayCall(context, { instanceId, method, query, request, response, extraHeaders });
     } catch (error) {
       // Who went away is told nothing, and is no error.
       if (response.destroyed) return;

@@ -13,14 +13,6 @@ export interface RelayRequest {
   body: Buffer | null;
 }
 
-export interface RelayContext {
-  limits: IngressLimits;
-  /** Flat, added to the child's headers. */
-  extraHeaders: readonly string[];
-  /** Called when the first byte of the response is about to go out. */
-  onHead: () => void;
-}
-
 export type Relayed = Pick<CallRecord, "status" | "responseBytes" | "outcome">;
 
 /**
@@ -30,6 +22,7 @@ export type Relayed = Pick<CallRecord, "status" | "responseBytes" | "outcome">;
  * Undici's `dispatch` instead of `request` or node:http: a quarter less processor time a call, and no stream object
  * in between.
  *
+ * @param extraHeaders flat, added to the child's headers
  * @returns once the client has everything or the connection is cut; `failed` is cut by us or the child, `aborted`
  *   by the client
  * @throws Refused while nothing is sent yet: then the caller answers
@@ -38,7 +31,8 @@ export function relay(
   pool: Pool,
   request: RelayRequest,
   response: ServerResponse,
-  { limits, extraHeaders, onHead }: RelayContext,
+  limits: IngressLimits,
+  extraHeaders: readonly string[],
 ): Promise<Relayed> {
   return new Promise((resolve, reject) => {
     let upstream: Dispatcher.DispatchController | null = null;
@@ -89,7 +83,6 @@ export function relay(
         const announcedBytes = Number(headerValues(raw, "content-length")[0] ?? 0);
         if (!isStream && announcedBytes > limits.responseBodyBytes) return fail("responseTooLarge");
 
-        onHead();
         const headers = [...forwardResponseHeaders(raw), ...extraHeaders];
         if (isStream) headers.push("X-Accel-Buffering", "no");
         response.writeHead(status, headers);
