@@ -9,16 +9,16 @@ CREATE TABLE "api_keys" (
 	"data_key_id" uuid NOT NULL,
 	"hint" text NOT NULL,
 	"fingerprint" "bytea" NOT NULL,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"last_used_at" timestamp with time zone,
-	"deleted_at" timestamp with time zone,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"last_used_at" timestamp (3) with time zone,
+	"deleted_at" timestamp (3) with time zone,
 	CONSTRAINT "api_keys_provider_known" CHECK ("api_keys"."provider" in ('github', 'figma', 'google')),
 	CONSTRAINT "api_keys_sealed_while_live" CHECK (("api_keys"."deleted_at" is null) = ("api_keys"."sealed" is not null))
 );
 --> statement-breakpoint
 CREATE TABLE "audit"."events" (
 	"id" uuid PRIMARY KEY NOT NULL,
-	"timestamp" timestamp with time zone NOT NULL,
+	"timestamp" timestamp (3) with time zone NOT NULL,
 	"user_id" uuid,
 	"action" text NOT NULL,
 	"resource_type" text NOT NULL,
@@ -36,7 +36,7 @@ CREATE TABLE "audit"."events" (
 CREATE TABLE "credentials" (
 	"user_id" uuid PRIMARY KEY NOT NULL,
 	"password_hash" text NOT NULL,
-	"changed_at" timestamp with time zone DEFAULT now() NOT NULL
+	"changed_at" timestamp (3) with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "instance_tokens" (
@@ -45,9 +45,9 @@ CREATE TABLE "instance_tokens" (
 	"user_id" uuid NOT NULL,
 	"token_hash" "bytea" NOT NULL,
 	"start" text NOT NULL,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"expires_at" timestamp with time zone NOT NULL,
-	"revoked_at" timestamp with time zone
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"revoked_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
 CREATE TABLE "instances" (
@@ -60,17 +60,17 @@ CREATE TABLE "instances" (
 	"state" text DEFAULT 'requested' NOT NULL,
 	"end_reason" text,
 	"failure" text,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"expires_at" timestamp with time zone NOT NULL,
-	"ready_at" timestamp with time zone,
-	"ended_at" timestamp with time zone,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"ready_at" timestamp (3) with time zone,
+	"ended_at" timestamp (3) with time zone,
 	"isolation" jsonb,
 	"starts" integer DEFAULT 0 NOT NULL,
 	"idempotency_key" text,
 	"node_id" uuid,
 	"node_epoch" uuid,
 	"fence" bigint DEFAULT 0 NOT NULL,
-	"lease_until" timestamp with time zone,
+	"lease_until" timestamp (3) with time zone,
 	CONSTRAINT "instances_state_known" CHECK ("instances"."state" in ('requested', 'starting', 'ready', 'idle', 'stopping', 'ended', 'failed')),
 	CONSTRAINT "instances_ended_has_reason" CHECK ("instances"."state" <> 'ended' or "instances"."end_reason" is not null),
 	CONSTRAINT "instances_end_has_time" CHECK (("instances"."state" in ('ended', 'failed')) = ("instances"."ended_at" is not null)),
@@ -83,9 +83,9 @@ CREATE TABLE "invitations" (
 	"email" text,
 	"role" text DEFAULT 'user' NOT NULL,
 	"created_by" uuid,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"expires_at" timestamp with time zone NOT NULL,
-	"used_at" timestamp with time zone,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"used_at" timestamp (3) with time zone,
 	"used_by" uuid,
 	CONSTRAINT "invitations_role_known" CHECK ("invitations"."role" in ('user', 'auditor', 'admin'))
 );
@@ -95,8 +95,8 @@ CREATE TABLE "nodes" (
 	"epoch" uuid NOT NULL,
 	"address" text NOT NULL,
 	"isolation" jsonb NOT NULL,
-	"started_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"alive_until" timestamp with time zone NOT NULL
+	"started_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"alive_until" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "receipts" (
@@ -109,8 +109,8 @@ CREATE TABLE "receipts" (
 	"response_bytes" bigint DEFAULT 0 NOT NULL,
 	"tool_calls" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"incomplete" boolean DEFAULT false NOT NULL,
-	"updated_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"closed_at" timestamp with time zone
+	"updated_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"closed_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
 CREATE TABLE "refresh_tokens" (
@@ -118,9 +118,9 @@ CREATE TABLE "refresh_tokens" (
 	"session_id" uuid NOT NULL,
 	"user_id" uuid NOT NULL,
 	"token_hash" "bytea" NOT NULL,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"expires_at" timestamp with time zone NOT NULL,
-	"used_at" timestamp with time zone,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"used_at" timestamp (3) with time zone,
 	"replaced_by" uuid
 );
 --> statement-breakpoint
@@ -129,19 +129,19 @@ CREATE TABLE "server_types" (
 	"version" text NOT NULL,
 	"declaration" jsonb NOT NULL,
 	"enabled" boolean DEFAULT true NOT NULL,
-	"updated_at" timestamp with time zone DEFAULT now() NOT NULL
+	"updated_at" timestamp (3) with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "sessions" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"user_id" uuid NOT NULL,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"last_seen_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"idle_expires_at" timestamp with time zone NOT NULL,
-	"absolute_expires_at" timestamp with time zone NOT NULL,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"last_seen_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"idle_expires_at" timestamp (3) with time zone NOT NULL,
+	"absolute_expires_at" timestamp (3) with time zone NOT NULL,
 	"ip_address" "inet",
 	"user_agent" text,
-	"ended_at" timestamp with time zone,
+	"ended_at" timestamp (3) with time zone,
 	"end_reason" text,
 	CONSTRAINT "sessions_end_has_reason" CHECK (("sessions"."ended_at" is null) = ("sessions"."end_reason" is null))
 );
@@ -152,7 +152,7 @@ CREATE TABLE "signing_keys" (
 	"public_jwk" jsonb NOT NULL,
 	"private_wrapped" "bytea" NOT NULL,
 	"kek_kid" text NOT NULL,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	CONSTRAINT "signing_keys_state_known" CHECK ("signing_keys"."state" in ('active', 'verifying', 'retired'))
 );
 --> statement-breakpoint
@@ -161,8 +161,8 @@ CREATE TABLE "user_data_keys" (
 	"user_id" uuid NOT NULL,
 	"wrapped" "bytea" NOT NULL,
 	"kek_kid" text NOT NULL,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"superseded_at" timestamp with time zone
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"superseded_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
 CREATE TABLE "users" (
@@ -172,8 +172,8 @@ CREATE TABLE "users" (
 	"role" text DEFAULT 'user' NOT NULL,
 	"status" text DEFAULT 'active' NOT NULL,
 	"token_epoch" integer DEFAULT 0 NOT NULL,
-	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"deleted_at" timestamp with time zone,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"deleted_at" timestamp (3) with time zone,
 	CONSTRAINT "users_email_lower" CHECK ("users"."email" = lower("users"."email")),
 	CONSTRAINT "users_role_known" CHECK ("users"."role" in ('user', 'auditor', 'admin')),
 	CONSTRAINT "users_status_known" CHECK ("users"."status" in ('active', 'suspended'))

@@ -1,0 +1,32 @@
+import { apiKeys, instances, type apiKeyProviders } from "@minimcp/db/schema";
+import { sql } from "drizzle-orm";
+
+export type ApiKeyProvider = (typeof apiKeyProviders)[number];
+
+/** A stored key as its owner sees it. The secret itself is never readable again. */
+export interface ApiKeyView {
+  id: string;
+  provider: ApiKeyProvider;
+  label: string;
+  /** The last four characters of the secret. */
+  hint: string;
+  /** Equal for equal secrets of one owner, so that a key stored twice shows. */
+  fingerprint: string;
+  createdAt: Date;
+  /** When a worker last opened it for an instance. */
+  lastUsedAt: Date | null;
+  /** How many live instances use it now. */
+  liveInstances: number;
+}
+
+export const apiKeyColumns = {
+  id: apiKeys.id,
+  provider: apiKeys.provider,
+  label: apiKeys.label,
+  hint: apiKeys.hint,
+  fingerprint: sql<string>`encode(substring(${apiKeys.fingerprint} for 8), 'hex')`,
+  createdAt: apiKeys.createdAt,
+  lastUsedAt: apiKeys.lastUsedAt,
+  liveInstances: sql<number>`(select count(*)::int from ${instances}
+    where ${instances.apiKeyId} = ${apiKeys.id} and ${instances.state} not in ('ended', 'failed'))`,
+};

@@ -1,0 +1,154 @@
+import { resolve } from "node:path";
+
+import { z } from "zod";
+
+import { isolationLevels } from "../isolation.ts";
+import { KeyringError, parseKeyring } from "../vault/keyring.ts";
+import { type CrossCheck, secret } from "./read-config.ts";
+
+/**
+ * The settings that more than one process reads, each written down once: its form, its default, and the sentence that
+ * the configuration reference prints.
+ */
+
+/** A whole number from a text such as an environment variable. */
+function wholeNumber(minimum: number, maximum: number) {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, `must be a whole number from ${minimum} to ${maximum}`)
+    .transform(Number)
+    .pipe(z.int().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`));
+}
+
+function port(fallback: number) {
+  return wholeNumber(0, 65_535).default(fallback);
+}
+
+/** An address that clients use, without a slash at its end so that paths can be appended. */
+const publicAddress = z
+  .url({ protocol: /^https?$/, error: "must be an http or https address" })
+  .transform((text) => text.replace(/\/+$/, ""));
+
+const databaseUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\//, "must start with postgres://")
+  .meta(secret);
+
+export const modes = ["local", "production"] as const;
+
+export const settings = {
+  MINIMCP_MODE: z
+    .enum(modes, "must be local or production")
+    .default("local")
+    .describe(
+      "`local`: loopback only, HTTP, best isolation the host offers. `production`: every secret given, TLS or a trusted proxy, isolation at least `strict`.",
+    ),
+  MINIMCP_HOME: z
+    .string()
+    .default(".minimcp")
+    .transform((path) => resolve(path))
+    .describe("Where secrets, logs and the embedded database live."),
+  HOST: z
+    .string()
+    .default("127.0.0.1")
+    .describe(
+      "The address that the API and the gateway listen on. In local mode it must be a loopback address.",
+    ),
+  API_PORT: port(5000).describe("Port of the API."),
+  GATEWAY_PORT: port(5001).describe("Port of the gateway, where MCP clients connect."),
+  PUBLIC_URL: publicAddress
+    .optional()
+    .describe("The API's address as clients see it. Default: `http://127.0.0.1:<API_PORT>`."),
+  GATEWAY_URL: publicAddress
+    .optional()
+    .describe("The gateway's address as clients see it. Default: `http://127.0.0.1:<GATEWAY_PORT>`."),
+  ALLOWED_ORIGINS: z
+    .string()
+    .default("")
+    .transform((text) =>
+      text
+        .split(",")
+        .map((origin) => origin.trim())
+        .filter((origin) => origin !== ""),
+    )
+    .describe(
+      "Web origins, separated by commas, whose pages may call the gateway. Programs send no Origin and need none.",
+    ),
+  TLS_CERT_FILE: z.string().optional().describe("PEM certificate chain of the API and the gateway."),
+  TLS_KEY_FILE: z.string().optional().describe("PEM private key that belongs to it."),
+  TRUSTED_PROXIES: z
+    .string()
+    .default("")
+    .transform((text) =>
+      text
+        .split(",")
+        .map((address) => address.trim())
+        .filter((address) => address !== ""),
+    )
+    .describe(
+      "Addresses of reverse proxies, separated by commas, whose `X-Forwarded-For` is believed. Naming one also says that it ends TLS.",
+    ),
+  DATABASE_URL: databaseUrl
+    .optional()
+    .describe(
+      "The database owner's URL, used by migration alone. Without it `minimcp start` runs an embedded PostgreSQL.",
+    ),
+  DATABASE_URL_API: databaseUrl.describe("The API's database URL, for the role `minimcp_api`."),
+  DATABASE_URL_WORKER: databaseUrl.describe("The worker's database URL, for the role `minimcp_worker`."),
+  MASTER_KEY: z
+    .string()
+    .transform((text, check) => {
+      try {
+        return parseKeyring(text);
+      } catch (error) {
+        check.addIssue({
+          code: "custom",
+          message: error instanceof KeyringError ? error.message : "is not a keyring",
+        });
+        return z.NEVER;
+      }
+    })
+    .meta(secret)
+    .describe(
+      "64 hexadecimal digits, or several keys as `kid:hex,kid:hex` with the active one first. Wraps everything that is stored sealed.",
+    ),
+  SIGN_UP_POLICY: z
+    .enum(["invite", "open", "closed"], "must be invite, open or closed")
+    .default("invite")
+    .describe("Who may create an account: whoever has an invitation, anybody, or nobody."),
+  LOG_LEVEL: z
+    .enum(["debug", "info", "warn", "error"], "must be debug, info, warn or error")
+    .default("info")
+    .describe("How much is logged."),
+  MINIMUM_ISOLATION: z
+    .enum(isolationLevels, `must be one of ${isolationLevels.join(", ")}`)
+    .optional()
+    .describe("Below this level nothing starts. Default: `strict` in production, `none` in local mode."),
+  WORKER_CONCURRENCY: wholeNumber(1, 64).default(4).describe("How many instances a worker starts at once."),
+} as const;
+
+/** What the mode demands of the other settings of a process that listens. */
+export const checkMode: CrossCheck<
+  Pick<typeof settings, "MINIMCP_MODE" | "HOST" | "TLS_CERT_FILE" | "TLS_KEY_FILE" | "TRUSTED_PROXIES">
+> = (values, complain) => {
+  if ((values.TLS_CERT_FILE === undefined) !== (values.TLS_KEY_FILE === undefined)) {
+    complain(
+      "TLS_CERT_FILE",
+      "a certificate and its key go together: give TLS_CERT_FILE and TLS_KEY_FILE, or neither",
+    );
+  }
+  if (values.MINIMCP_MODE === "local" && values.HOST !== undefined && !isLoopback(values.HOST)) {
+    complain("HOST", "local mode listens on loopback only; use 127.0.0.1, or set MINIMCP_MODE=production");
+  }
+  const endsTls = values.TLS_CERT_FILE !== undefined || (values.TRUSTED_PROXIES?.length ?? 0) > 0;
+  if (values.MINIMCP_MODE === "production" && !endsTls) {
+    complain(
+      "TLS_CERT_FILE",
+      "production needs TLS: give TLS_CERT_FILE and TLS_KEY_FILE, or name the proxy that ends TLS in TRUSTED_PROXIES",
+    );
+  }
+};
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}

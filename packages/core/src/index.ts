@@ -1,0 +1,94 @@
+export { type ApiKeyProvider, type ApiKeyView } from "./api-key/api-key-view.ts";
+export { CreateApiKey, createApiKey } from "./api-key/create-api-key.ts";
+export { deleteApiKey } from "./api-key/delete-api-key.ts";
+export { ApiKeyId, getApiKey } from "./api-key/get-api-key.ts";
+export { listApiKeys } from "./api-key/list-api-keys.ts";
+export { appendAudit, type AuditEntry } from "./audit.ts";
+export { createAuthenticator, type Authenticator } from "./auth/authenticate.ts";
+export { me, type Me, type SessionView } from "./auth/me.ts";
+export { createPasswords, NewPassword, type PasswordOptions, type Passwords } from "./auth/passwords.ts";
+export { Refresh, refresh, type Refreshed } from "./auth/refresh.ts";
+export type { TokenPair } from "./auth/session-tokens.ts";
+export { SignIn, signIn, type SignedIn } from "./auth/sign-in.ts";
+export { signOut } from "./auth/sign-out.ts";
+export { SignUp, signUp, type SignedUp } from "./auth/sign-up.ts";
+export {
+  ConfigError,
+  type CrossCheck,
+  type Environment,
+  isSecret,
+  readConfig,
+  type SettingFields,
+  type SettingValues,
+} from "./config/read-config.ts";
+export { checkMode, settings } from "./config/settings.ts";
+export {
+  type Context,
+  databaseActor,
+  defaultSettings,
+  type RequestOrigin,
+  type Settings,
+} from "./context.ts";
+export {
+  AppError,
+  Forbidden,
+  InvalidInput,
+  type ErrorKind,
+  type ErrorReason,
+  type InputIssue,
+  Unauthenticated,
+  Unavailable,
+} from "./errors.ts";
+export {
+  CreateInvitation,
+  createInvitation,
+  type CreatedInvitation,
+} from "./invitation/create-invitation.ts";
+export { isolationLevels, type IsolationLevel, type IsolationView } from "./isolation.ts";
+export { authorizeToken, type TokenVerdict } from "./lease/authorize-token.ts";
+export { claimInstances, type ClaimedInstance } from "./lease/claim-instances.ts";
+export { closeAbandoned, closeInstance, type Closing, type EndReason } from "./lease/close-instance.ts";
+export { leaseSeconds, type NodeIdentity } from "./lease/lease.ts";
+export { markReady, markRestarting } from "./lease/mark-instance.ts";
+export { type CallCounts, recordCalls } from "./lease/record-calls.ts";
+export { registerNode, renewNode, retireNode } from "./lease/register-node.ts";
+export { type RenewedLease, renewLeases } from "./lease/renew-leases.ts";
+export { CreateInstance, createInstance, type CreatedInstance } from "./mcp/create-instance.ts";
+export { getInstance, InstanceId } from "./mcp/get-instance.ts";
+export { getReceipt } from "./mcp/get-receipt.ts";
+export {
+  type InstanceEndReason,
+  type InstanceState,
+  type InstanceView,
+  type OverseenInstanceView,
+} from "./mcp/instance-view.ts";
+export { listAllInstances, ListInstances, listInstances } from "./mcp/list-instances.ts";
+export { listTypes, type ServerTypeView, type TypeList } from "./mcp/list-types.ts";
+export type { ReceiptView } from "./mcp/receipt-view.ts";
+export { revokeInstance, terminateInstance } from "./mcp/revoke-instance.ts";
+export type { Snippets } from "./mcp/snippets.ts";
+export type { Page } from "./page.ts";
+export { isPermission, isPermitted, type Permission, permissionsOf, permissionTable } from "./permission.ts";
+export {
+  actingFor,
+  anonymous,
+  type AnonymousPrincipal,
+  type Principal,
+  system,
+  type SystemPrincipal,
+  type UserPrincipal,
+  type UserRole,
+} from "./principal.ts";
+export { ServerTypeDeclaration } from "./server-type/declaration.ts";
+export { storeBuiltinTypes } from "./server-type/store-builtin-types.ts";
+export type { AccessTokens } from "./token/access-token.ts";
+export { digestToken, mintToken, type OpaqueToken, type TokenPrefix } from "./token/opaque-token.ts";
+export { loadAccessTokens } from "./token/signing-keys.ts";
+export { CreateAdministrator, createAdministrator } from "./user/create-administrator.ts";
+export { hasUsers } from "./user/has-users.ts";
+export { ListUsers, listUsers } from "./user/list-users.ts";
+export type { UserView } from "./user/user-view.ts";
+export { checkKeyring } from "./vault/check-keyring.ts";
+export { EnvelopeError } from "./vault/envelope.ts";
+export { type Keyring, KeyringError, parseKeyring } from "./vault/keyring.ts";
+export { createVault, type Vault } from "./vault/vault.ts";

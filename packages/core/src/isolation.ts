@@ -1,0 +1,17 @@
+import { z } from "zod";
+
+/** How well a child is cut off from its host. See the isolation levels of the security documentation. */
+export const isolationLevels = ["strict", "contained", "hardened", "none"] as const;
+export type IsolationLevel = (typeof isolationLevels)[number];
+
+/** What was probed on the node, and so what an instance there really has. */
+export const IsolationView = z.object({
+  level: z.enum(isolationLevels),
+  parts: z.record(z.string(), z.union([z.boolean(), z.string()])),
+});
+export type IsolationView = z.infer<typeof IsolationView>;
+
+/** The view of a stored attestation; null where nothing has been attested yet. */
+export function viewIsolation(stored: unknown): IsolationView | null {
+  return stored === null ? null : IsolationView.parse(stored);
+}

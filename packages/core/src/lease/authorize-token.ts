@@ -1,0 +1,43 @@
+import type { Database } from "@minimcp/db";
+import { instances, instanceTokens } from "@minimcp/db/schema";
+import { and, eq, sql } from "drizzle-orm";
+
+import type { EndReason } from "./close-instance.ts";
+import { workerActor } from "./lease.ts";
+
+/** What a bearer token of an instance is good for at this moment. */
+export type TokenVerdict =
+  | { kind: "live"; nodeId: string | null; fence: number }
+  | { kind: "over"; reason: EndReason | "failed" | "tokenRevoked"; at: Date }
+  | { kind: "unknown" };
+
+/** Asks the database about a token of an instance. A token of another instance is as unknown as none. */
+export async function authorizeToken(
+  db: Database,
+  instanceId: string,
+  tokenHash: Buffer,
+): Promise<TokenVerdict> {
+  const [row] = await db.as(workerActor, (tx) =>
+    tx
+      .select({
+        state: instances.state,
+        endReason: instances.endReason,
+        endedAt: instances.endedAt,
+        expiresAt: instances.expiresAt,
+        due: sql<boolean>`${instances.expiresAt} <= clock_timestamp()`,
+        tokenDead: sql<boolean>`(${instanceTokens.revokedAt} is not null and ${instanceTokens.revokedAt} <= clock_timestamp()) or ${instanceTokens.expiresAt} <= clock_timestamp()`,
+        tokenEnd: sql<string>`least(${instanceTokens.revokedAt}, ${instanceTokens.expiresAt})`,
+        nodeId: instances.nodeId,
+        fence: instances.fence,
+      })
+      .from(instanceTokens)
+      .innerJoin(instances, eq(instances.id, instanceTokens.instanceId))
+      .where(and(eq(instanceTokens.tokenHash, tokenHash), eq(instanceTokens.instanceId, instanceId))),
+  );
+  if (row === undefined) return { kind: "unknown" };
+  if (row.state === "failed") return { kind: "over", reason: "failed", at: row.endedAt ?? row.expiresAt };
+  if (row.endReason !== null) return { kind: "over", reason: row.endReason, at: row.endedAt ?? new Date() };
+  if (row.due) return { kind: "over", reason: "expired", at: row.expiresAt };
+  if (row.tokenDead) return { kind: "over", reason: "tokenRevoked", at: new Date(row.tokenEnd) };
+  return { kind: "live", nodeId: row.nodeId, fence: row.fence };
+}

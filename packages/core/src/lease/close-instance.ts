@@ -1,0 +1,110 @@
+import type { Database, Transaction } from "@minimcp/db";
+import { type endReasons, instances, receipts } from "@minimcp/db/schema";
+import { and, eq, inArray, isNull, lt, lte, or, sql } from "drizzle-orm";
+
+import { appendAudit } from "../audit.ts";
+import type { RequestOrigin } from "../context.ts";
+import { heldBy, isLive, type NodeIdentity, workerActor } from "./lease.ts";
+import { markIncomplete } from "./mark-incomplete.ts";
+
+export type EndReason = (typeof endReasons)[number];
+
+/** How an instance is over: at its end, or because it never ran. */
+export type Closing = { kind: "ended"; reason: EndReason } | { kind: "failed"; failure: string };
+
+interface Closed {
+  id: string;
+  userId: string;
+  state: string;
+  endReason: EndReason | null;
+}
+
+const closedColumns = {
+  id: instances.id,
+  userId: instances.userId,
+  state: instances.state,
+  endReason: instances.endReason,
+};
+
+/**
+ * Closes an instance whose process, sockets and streams this node has just ended: the row, the receipt and the audit
+ * event in one transaction. A reason that was decided before (a revoke) stays.
+ * @returns false when it was not this node's to close
+ */
+export async function closeInstance(
+  db: Database,
+  node: NodeIdentity,
+  lease: { instanceId: string; fence: number },
+  closing: Closing,
+): Promise<boolean> {
+  return await db.as(workerActor, async (tx) => {
+    const values =
+      closing.kind === "ended"
+        ? { state: "ended" as const, endReason: sql`coalesce(${instances.endReason}, ${closing.reason})` }
+        : { state: "failed" as const, failure: closing.failure };
+    const closed = await tx
+      .update(instances)
+      .set({ ...values, endedAt: sql`now()`, leaseUntil: null })
+      .where(heldBy(node, lease))
+      .returning(closedColumns);
+    await recordClosed(tx, closed);
+    return closed.length > 0;
+  });
+}
+
+/**
+ * The net under the deadline: closes what is due, or was ended, and has no living node to say so. Their processes
+ * died with the node that held them.
+ * @returns how many it closed
+ */
+export async function closeAbandoned(db: Database): Promise<number> {
+  return await db.as(workerActor, async (tx) => {
+    const abandoned = await tx
+      .select({ id: instances.id })
+      .from(instances)
+      .where(
+        and(
+          isLive,
+          or(lte(instances.expiresAt, sql`now()`), eq(instances.state, "stopping")),
+          or(isNull(instances.leaseUntil), lt(instances.leaseUntil, sql`now()`)),
+        ),
+      )
+      .limit(200)
+      .for("update", { skipLocked: true });
+    if (abandoned.length === 0) return 0;
+    const ids = abandoned.map((row) => row.id);
+    await markIncomplete(tx, ids);
+    const closed = await tx
+      .update(instances)
+      .set({
+        state: "ended",
+        endReason: sql`coalesce(${instances.endReason}, 'expired')`,
+        endedAt: sql`now()`,
+        leaseUntil: null,
+      })
+      .where(inArray(instances.id, ids))
+      .returning(closedColumns);
+    await recordClosed(tx, closed);
+    return closed.length;
+  });
+}
+
+/** The receipt and the audit event of instances that are over. */
+export async function recordClosed(
+  tx: Transaction,
+  closed: readonly Closed[],
+  request: RequestOrigin = { id: "worker", ipAddress: null, userAgent: null },
+): Promise<void> {
+  for (const instance of closed) {
+    await tx
+      .update(receipts)
+      .set({ closedAt: sql`now()`, updatedAt: sql`now()` })
+      .where(eq(receipts.instanceId, instance.id));
+    await appendAudit(tx, request, {
+      action: "instance.end",
+      resourceType: "instance",
+      resourceId: instance.id,
+      newValue: { state: instance.state, endReason: instance.endReason },
+    });
+  }
+}

@@ -1,0 +1,35 @@
+import { instances } from "@minimcp/db/schema";
+import { and, eq, notInArray, sql } from "drizzle-orm";
+
+import { databaseActor } from "../context.ts";
+import { system } from "../principal.ts";
+
+/** Which worker process acts: the node, and which of its lives. */
+export interface NodeIdentity {
+  nodeId: string;
+  epoch: string;
+}
+
+/** How long a claim lasts without renewal, by the database's clock. */
+export const leaseSeconds = 10;
+
+export const workerActor = databaseActor(system("worker"));
+
+/** Not over yet: it may run, or is about to, or is being ended. */
+export const isLive = notInArray(instances.state, ["ended", "failed"]);
+
+export const leaseEnd = sql`now() + make_interval(secs => ${leaseSeconds})`;
+
+/** Owned by this very life of this node, under this very claim: what every act of a worker is conditioned on. */
+export function heldBy(node: NodeIdentity, lease: { instanceId: string; fence: number }) {
+  return and(
+    eq(instances.id, lease.instanceId),
+    eq(instances.nodeId, node.nodeId),
+    eq(instances.nodeEpoch, node.epoch),
+    eq(instances.fence, lease.fence),
+    isLive,
+  );
+}
+
+/** Time left to the deadline by the database's clock, so that a node's own clock may be wrong. */
+export const remainingMs = sql<number>`greatest(0, extract(epoch from ${instances.expiresAt} - clock_timestamp()) * 1000)::float8`;

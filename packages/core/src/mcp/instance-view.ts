@@ -1,0 +1,65 @@
+import type { endReasons, instanceStates } from "@minimcp/db/schema";
+import { instances, receipts } from "@minimcp/db/schema";
+
+import { type IsolationView, viewIsolation } from "../isolation.ts";
+
+export type InstanceState = (typeof instanceStates)[number];
+export type InstanceEndReason = (typeof endReasons)[number];
+
+/** An instance as its owner sees it. Its token is not in here: it is shown once, when it is minted. */
+export interface InstanceView {
+  id: string;
+  type: string;
+  label: string | null;
+  apiKeyId: string | null;
+  config: Record<string, string>;
+  state: InstanceState;
+  endReason: InstanceEndReason | null;
+  /** Why it failed, in words. */
+  failure: string | null;
+  /** Where an MCP client connects. */
+  endpoint: string;
+  createdAt: Date;
+  /** The deadline: process, sockets, streams and token end then. */
+  expiresAt: Date;
+  readyAt: Date | null;
+  endedAt: Date | null;
+  /** The isolation it really runs at; null until it first ran. */
+  isolation: IsolationView | null;
+  /** Requests that reached it. */
+  calls: number;
+}
+
+/** An instance as an administrator sees it: whose it is, too. */
+export interface OverseenInstanceView extends InstanceView {
+  userId: string;
+  nodeId: string | null;
+}
+
+/** The columns of a view; select them from instances joined with their receipt. */
+export const instanceColumns = {
+  id: instances.id,
+  type: instances.typeId,
+  label: instances.label,
+  apiKeyId: instances.apiKeyId,
+  config: instances.config,
+  state: instances.state,
+  endReason: instances.endReason,
+  failure: instances.failure,
+  createdAt: instances.createdAt,
+  expiresAt: instances.expiresAt,
+  readyAt: instances.readyAt,
+  endedAt: instances.endedAt,
+  isolation: instances.isolation,
+  calls: receipts.calls,
+};
+
+type InstanceRow = Omit<InstanceView, "endpoint" | "isolation"> & { isolation: unknown };
+
+export function viewInstance<Row extends InstanceRow>(row: Row, gatewayUrl: string) {
+  return { ...row, endpoint: endpointOf(row.id, gatewayUrl), isolation: viewIsolation(row.isolation) };
+}
+
+export function endpointOf(instanceId: string, gatewayUrl: string): string {
+  return `${gatewayUrl}/mcp/${instanceId}`;
+}

@@ -1,0 +1,49 @@
+import { z } from "zod";
+
+import { InvalidInput } from "./errors.ts";
+
+/** How a list is read: so many at once, going on where the last answer's `nextCursor` says. */
+export const PageInput = z.strictObject({
+  limit: z.int().min(1).max(200).default(50),
+  cursor: z.string().max(200).optional(),
+});
+
+export interface Page<T> {
+  items: T[];
+  /** Hand it back to get the next page; null at the end. */
+  nextCursor: string | null;
+}
+
+interface Position {
+  at: Date;
+  id: string;
+}
+
+const Cursor = z.tuple([z.iso.datetime().transform((text) => new Date(text)), z.uuid()]);
+
+/** @throws InvalidInput for a cursor that no list gave out */
+export function readCursor(cursor: string | undefined): Position | undefined {
+  if (cursor === undefined) return undefined;
+  const parsed = Cursor.safeParse(Buffer.from(cursor, "base64url").toString("utf8").split("|"));
+  if (!parsed.success) {
+    throw new InvalidInput(
+      "input.invalid",
+      "This cursor is not one that a list returned. Start without a cursor.",
+      {
+        issues: [{ path: ["cursor"], message: "is not a cursor of this list" }],
+      },
+    );
+  }
+  return { at: parsed.data[0], id: parsed.data[1] };
+}
+
+/** Cuts the one row read beyond the limit, which tells that there is more. */
+export function toPage<T extends { id: string; createdAt: Date }>(rows: T[], limit: number): Page<T> {
+  const items = rows.slice(0, limit);
+  const last = items.at(-1);
+  const more = rows.length > limit && last !== undefined;
+  return {
+    items,
+    nextCursor: more ? Buffer.from(`${last.createdAt.toISOString()}|${last.id}`).toString("base64url") : null,
+  };
+}

@@ -1,0 +1,154 @@
+import {
+  anonymous,
+  appendAudit,
+  type Context,
+  databaseActor,
+  Forbidden,
+  isPermission,
+  isPermitted,
+  type Permission,
+  type Principal,
+  Unauthenticated,
+} from "@minimcp/core";
+import { initTRPC, TRPCError } from "@trpc/server";
+import superjson from "superjson";
+
+import type { RouterContext } from "./context.ts";
+import { answerFor, type ErrorAnswer, toWireError } from "./errors.ts";
+import { refuseHostileShape } from "./hostile-shape.ts";
+
+interface ProcedureMeta {
+  permission: Permission;
+}
+
+/**
+ * The context is `object` here and a RouterContext inside: the router's type is published with the client SDK, and
+ * must not carry the server's insides with it.
+ */
+const t = initTRPC
+  .context<object>()
+  .meta<ProcedureMeta>()
+  .create({
+    transformer: superjson,
+    errorFormatter({ shape, error, ctx }) {
+      const answer = answerFor(error);
+      return {
+        ...shape,
+        message: answer.message,
+        // Named one by one: the default shape would add a stack in development.
+        data: {
+          code: shape.data.code,
+          httpStatus: shape.data.httpStatus,
+          path: shape.data.path,
+          reason: answer.reason,
+          issues: answer.issues,
+          requestId: (ctx as RouterContext | undefined)?.request.id ?? null,
+          retryAfterSeconds: answer.retryAfterSeconds ?? null,
+        },
+      };
+    },
+  });
+
+export const { router, mergeRouters, createCallerFactory } = t;
+
+/**
+ * A procedure that needs a permission: the only way to make one. In this order a call is reported (outermost, so
+ * that denials are too), identified, permitted, and only then parsed.
+ */
+export function procedure(permission: Permission) {
+  return t.procedure.meta({ permission }).use(async ({ ctx, path, type, next, signal, getRawInput }) => {
+    const routerContext = ctx as RouterContext;
+    let principal: Principal = anonymous;
+    const result = await (async () => {
+      try {
+        // A public procedure does not look at credentials: a client with a dead token must be able to sign in.
+        if (permission !== "public") principal = await routerContext.authenticate();
+        requirePermission(principal, permission);
+        refuseHostileShape(await getRawInput());
+      } catch (error) {
+        return { ok: false as const, error: asTrpcError(error) };
+      }
+      const context: Context = {
+        ...routerContext,
+        principal,
+        signal: signal ?? new AbortController().signal,
+      };
+      return await next({ ctx: context });
+    })();
+    if (result.ok) return result;
+    const answer = answerFor(result.error);
+    if (answer.kind === "internal") {
+      routerContext.reportDefect(result.error.cause ?? result.error, {
+        procedure: path,
+        requestId: routerContext.request.id,
+      });
+    }
+    await auditRefusal(routerContext, principal, { procedure: path, type, answer });
+    throw toWireError(result.error);
+  });
+}
+
+/** @throws Unauthenticated when nobody has signed in, Forbidden when somebody has who may not */
+function requirePermission(principal: Principal, permission: Permission): void {
+  if (isPermitted(principal, permission)) return;
+  if (principal.kind === "anonymous") {
+    throw new Unauthenticated("auth.signInRequired", "This needs a sign-in. Send an access token.");
+  }
+  throw new Forbidden("permission.denied", `This needs the permission ${permission}, which you do not have.`);
+}
+
+/**
+ * Writes what was refused or failed to the audit trail, in a transaction of its own: the call's own was rolled back.
+ * Denials are there for whoever looks for probing; malformed input is not, and neither are calls without a
+ * credential, which anybody could send by the million.
+ */
+async function auditRefusal(
+  ctx: RouterContext,
+  principal: Principal,
+  { procedure: action, type, answer }: { procedure: string; type: string; answer: ErrorAnswer },
+): Promise<void> {
+  const denied =
+    answer.kind === "forbidden" ||
+    (answer.kind === "notFound" && answer.reason !== "input.notFound") ||
+    answer.reason === "auth.badCredentials";
+  const failed =
+    type === "mutation" &&
+    ["conflict", "precondition", "unavailable", "internal", "limit"].includes(answer.kind);
+  if (!denied && !failed) return;
+  try {
+    await ctx.db.as(databaseActor(principal), (tx) =>
+      appendAudit(tx, ctx.request, {
+        action,
+        resourceType: action.split(".", 1)[0] ?? action,
+        result: denied ? "denied" : "failure",
+        errorMessage: answer.reason,
+      }),
+    );
+  } catch (error) {
+    // The call fails either way; that its failure went unrecorded must not be lost too.
+    ctx.reportDefect(error, { procedure: `${action} (audit)`, requestId: ctx.request.id });
+  }
+}
+
+function asTrpcError(error: unknown): TRPCError {
+  if (error instanceof TRPCError) return error;
+  return new TRPCError({ code: "INTERNAL_SERVER_ERROR", cause: error });
+}
+
+/**
+ * Refuses a router in which a procedure does not say who may call it.
+ * @throws Error naming every such procedure
+ */
+export function assertPermissions(appRouter: { _def: { procedures: Record<string, unknown> } }): void {
+  const bare = Object.entries(appRouter._def.procedures)
+    .filter(([, candidate]) => {
+      const meta = (candidate as { _def?: { meta?: { permission?: unknown } } })._def?.meta;
+      return !isPermission(meta?.permission);
+    })
+    .map(([path]) => path);
+  if (bare.length > 0) {
+    throw new Error(
+      `These procedures name no permission: ${bare.join(", ")}. Make them with procedure("<permission>").`,
+    );
+  }
+}
