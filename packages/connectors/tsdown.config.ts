@@ -23,21 +23,23 @@ const oneFile: UserConfig = {
  * A bundle is a directory that the pool mounts read-only into a sandbox, where there is no `node_modules`: the
  * adapter, the server it wraps, and the files that server reads.
  */
-// oxlint-disable-next-line import/no-default-export -- tsdown reads the default export
-export default defineConfig([
-  {
-    ...oneFile,
-    entry: { server: "src/stdio/server.ts" },
-    outDir: "dist/everything",
-    hooks: {
-      "build:done": () => writeFile("dist/everything/package.json", '{ "type": "module" }\n'),
+export function bundleEverything(directory: string): UserConfig[] {
+  return [
+    {
+      ...oneFile,
+      entry: { server: "src/stdio/server.ts" },
+      outDir: directory,
+      hooks: { "build:done": () => writeFile(`${directory}/package.json`, '{ "type": "module" }\n') },
     },
-  },
-  {
-    ...oneFile,
-    entry: { stdio: `${everything}/dist/transports/stdio.js` },
-    outDir: "dist/everything/server-everything",
-    // The server looks for its documents in `../docs`.
-    copy: { from: `${everything}/dist/docs`, to: "dist/everything" },
-  },
-]);
+    {
+      ...oneFile,
+      entry: { stdio: `${everything}/dist/transports/stdio.js` },
+      outDir: `${directory}/server-everything`,
+      // The server looks for its documents in `../docs`.
+      copy: { from: `${everything}/dist/docs`, to: directory },
+    },
+  ];
+}
+
+// oxlint-disable-next-line import/no-default-export -- tsdown reads the default export
+export default defineConfig(bundleEverything("dist/everything"));

@@ -76,6 +76,8 @@ async function run(serverScript: string, serverArguments: readonly string[]): Pr
  */
 function listen(http: Server, handler: McpHttpHandler): void {
   http.on("request", (request, response) => {
+    // While this process ends, a connection has no use after its last answer.
+    response.once("close", () => !http.listening && http.closeIdleConnections());
     if (request.url === "/healthz") response.end("ok\n");
     else void handler.handle(request, response);
   });

@@ -21,10 +21,10 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 export interface RunOptions {
-  /** The stdio server that the adapter of the bundle runs, instead of the bundle's own. */
+  /** The stdio server that the adapter runs, instead of the one that the bundle names. */
   script?: string;
-  args?: readonly string[];
-  nodeArguments?: readonly string[];
+  /** Changes how the program is started: given Node and its arguments, the command line to use instead. */
+  wrap?: (commandLine: readonly [string, ...string[]], directory: string) => readonly [string, ...string[]];
 }
 
 /** Starts the built bundle as the worker does: listening socket on 3, standard input as the rope to its owner. */
@@ -38,8 +38,10 @@ export async function runServer(options: RunOptions = {}): Promise<RunningServer
   await once(listener, "listening");
   await rename(join(directory, "bound"), socketPath);
 
-  const args = options.script === undefined ? bundle.args : [options.script, ...(options.args ?? [])];
-  const child = spawn(process.execPath, [...(options.nodeArguments ?? []), bundle.entry, ...args], {
+  const serverArguments = options.script === undefined ? bundle.args : [options.script];
+  const plain = [process.execPath, bundle.entry, ...serverArguments] as const;
+  const [command, ...args] = options.wrap?.(plain, bundle.directory) ?? plain;
+  const child = spawn(command, args, {
     cwd: bundle.directory,
     env: { NODE_ENV: "production", MCP_ID: "test" },
     stdio: ["pipe", "ignore", "pipe", descriptorOf(listener)],
