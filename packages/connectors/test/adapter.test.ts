@@ -57,6 +57,11 @@ describe("what is announced", () => {
     });
   });
 
+  it("a session id of former times is ignored", async () => {
+    const answer = await sendLegacy(server.url, callTool("reflect"), { "mcp-session-id": "stale" });
+    expect(answer).toMatchObject({ status: 200, sessionId: null, result: { content: [] } });
+  });
+
   it.each(["GET", "DELETE"])("%s is answered with 405", async (method) => {
     const response = await fetch(server.url, { method, headers: { accept: "text/event-stream" } });
     expect(response.status).toBe(405);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { ChildGoneError, ChildLink, RequestTimeoutError } from "../src/stdio/child-link.ts";
+import { ChildGoneError, ChildLink, LineTooLongError, RequestTimeoutError } from "../src/stdio/child-link.ts";
 import type { ChildLinkOptions } from "../src/stdio/child-link.ts";
 import { FIXTURE } from "./support/fixture.ts";
 
@@ -35,6 +35,15 @@ it("a call that shows progress outlives the request timeout", async () => {
   });
   expect(performance.now() - startedAt).toBeGreaterThan(400);
   expect(progress).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+it("an answer over the limit is refused by that name, up to the limit it arrives", async () => {
+  await using link = startLink({ maxLineBytes: 1_000 });
+  await link.initialize();
+  const reflect = (length: number) =>
+    link.request("tools/call", { name: "reflect", arguments: { text: "x".repeat(length) } });
+  await expect(reflect(1_000)).rejects.toBeInstanceOf(LineTooLongError);
+  expect(await reflect(500)).toHaveProperty("content");
 });
 
 it("a server that never answers initialize ends the start at its timeout", async () => {

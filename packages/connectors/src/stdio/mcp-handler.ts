@@ -1,6 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createMcpHandler, isSpecType, Server } from "@modelcontextprotocol/server";
-import type { JSONRPCRequest, ServerContext, ServerOptions } from "@modelcontextprotocol/server";
+import type {
+  JSONRPCRequest,
+  McpRequestContext,
+  ServerContext,
+  ServerOptions,
+} from "@modelcontextprotocol/server";
 import { toNodeHandler } from "@modelcontextprotocol/node";
 import type { NodeIncomingMessageLike } from "@modelcontextprotocol/node";
 import { METHOD_NOT_FOUND, RpcError } from "./child-link.ts";
@@ -32,14 +37,18 @@ export interface McpHttpHandler {
  *
  * It checks neither Host, Origin nor tokens: only the worker can reach its socket, and that is the worker's part.
  */
-export function createStdioMcpHandler(link: ChildLink, hello: ChildHello): McpHttpHandler {
+export function createStdioMcpHandler(
+  link: ChildLink,
+  hello: ChildHello,
+  log: (line: string) => void,
+): McpHttpHandler {
   const options = {
     legacy: createServerOptions(hello, "legacy"),
     modern: createServerOptions(hello, "modern"),
   };
   const unknownMethods = new WeakSet<Request>();
 
-  const mcp = createMcpHandler(({ era, requestInfo }) => {
+  const createServer = ({ era, requestInfo }: McpRequestContext): Server => {
     const server = new Server(hello.serverInfo, options[era]);
     server.fallbackRequestHandler = async (request, context) => {
       try {
@@ -53,7 +62,8 @@ export function createStdioMcpHandler(link: ChildLink, hello: ChildHello): McpHt
       }
     };
     return server;
-  });
+  };
+  const mcp = createMcpHandler(createServer, { onerror: (error) => log(error.message) });
 
   const handle = toNodeHandler({
     async fetch(request) {
@@ -93,10 +103,11 @@ async function forward(
   return link.request(request.method, request.params, {
     signal,
     onNotification(method, params) {
-      const isLog = isSpecType.LoggingMessageNotificationParams(params);
-      const delivery = isLog ? log(params.level, params.data, params.logger) : notify({ method, params });
-      // Fails when the client left between the message and its delivery; the abort signal ends the request.
-      delivery.catch(() => {});
+      // Delivery fails when the client left meanwhile; the signal ends the request then.
+      if (method === "notifications/progress") notify({ method, params }).catch(() => {});
+      else if (isSpecType.LoggingMessageNotificationParams(params)) {
+        log(params.level, params.data, params.logger).catch(() => {});
+      }
     },
   });
 }

@@ -14,12 +14,16 @@ import { ChildLink } from "./child-link.ts";
 import type { McpHttpHandler } from "./mcp-handler.ts";
 
 const LISTENING_SOCKET_FD = 3;
+/**
+ * Heap of the wrapped server, MiB. Without a bound V8 sizes it by the host's memory, and garbage alone would
+ * reach the instance's limit; with it, a server that needs more says so in its log when it ends.
+ */
+const SERVER_HEAP_MIB = 256;
 /** How long answers that are on their way may take to leave, once this process ends. */
 const DRAIN_MS = 500;
 
 const [script, ...scriptArguments] = process.argv.slice(2);
-if (script === undefined)
-  throw new Error("Name the script of the stdio server: server.js <script> [argument…]");
+if (script === undefined) throw new Error("Usage: server.js <script of the stdio server> [argument…]");
 process.exit(await run(script, scriptArguments));
 
 async function run(serverScript: string, serverArguments: readonly string[]): Promise<number> {
@@ -32,7 +36,11 @@ async function run(serverScript: string, serverArguments: readonly string[]): Pr
   const link = stack.use(
     new ChildLink({
       command: process.execPath,
-      args: [resolve(import.meta.dirname, serverScript), ...serverArguments],
+      args: [
+        `--max-old-space-size=${SERVER_HEAP_MIB}`,
+        resolve(import.meta.dirname, serverScript),
+        ...serverArguments,
+      ],
       log,
       onStderrLine: (line) => process.stderr.write(`${line}\n`),
       onNotification(method, params) {
@@ -59,7 +67,7 @@ async function run(serverScript: string, serverArguments: readonly string[]): Pr
         link.initialize(),
         import("./mcp-handler.ts"),
       ]);
-      handler = createStdioMcpHandler(link, hello);
+      handler = createStdioMcpHandler(link, hello, log);
     } catch (error) {
       log(`the server did not start: ${error instanceof Error ? error.message : String(error)}`);
       return 1;
@@ -105,5 +113,6 @@ function killAll(link: ChildLink): never {
 }
 
 function log(line: string): void {
-  process.stderr.write(`adapter: ${line}\n`);
+  // Clients and the wrapped server can have a say in it: a line stays one line.
+  process.stderr.write(`adapter: ${line.replaceAll(/\s+/g, " ")}\n`);
 }

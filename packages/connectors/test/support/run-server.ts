@@ -68,7 +68,8 @@ export async function runServer(options: RunOptions = {}): Promise<RunningServer
     exited,
     url: new URL(`http://127.0.0.1:${address.port}/mcp`),
     async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
+      // Not SIGKILL, which would leave the wrapped server behind: this way the program ends it first.
+      child.stdin?.end();
       await exited;
       proxy.close();
       await rm(directory, { recursive: true });
