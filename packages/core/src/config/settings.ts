@@ -124,6 +124,20 @@ export const settings = {
     .enum(isolationLevels, `must be one of ${isolationLevels.join(", ")}`)
     .optional()
     .describe("Below this level nothing starts. Default: `strict` in production, `none` in local mode."),
+  RUNTIME_DIRECTORY: z
+    .string()
+    .startsWith("/", "must be an absolute path")
+    .optional()
+    .describe(
+      "Where the worker keeps sockets and staged programs. Default: `/run/minimcp`, else `$XDG_RUNTIME_DIR/minimcp`, else `/tmp/minimcp-<uid>`.",
+    ),
+  SANDBOX_TOOL_PATH: z
+    .string()
+    .default("")
+    .transform((text) => text.split(":").filter((directory) => directory !== ""))
+    .describe(
+      "Directories, separated by colons, in which bwrap, setpriv and prlimit are looked up. Default: the system's.",
+    ),
   WORKER_CONCURRENCY: wholeNumber(1, 64).default(4).describe("How many instances a worker starts at once."),
 } as const;
 

@@ -8,7 +8,7 @@ import { workerActor } from "./lease.ts";
 /** What a bearer token of an instance is good for at this moment. */
 export type TokenVerdict =
   | { kind: "live"; nodeId: string | null; fence: number }
-  | { kind: "over"; reason: EndReason | "failed" | "tokenRevoked"; at: Date }
+  | { kind: "over"; reason: EndReason | "failed"; at: Date }
   | { kind: "unknown" };
 
 /** Asks the database about a token of an instance. A token of another instance is as unknown as none. */
@@ -38,6 +38,6 @@ export async function authorizeToken(
   if (row.state === "failed") return { kind: "over", reason: "failed", at: row.endedAt ?? row.expiresAt };
   if (row.endReason !== null) return { kind: "over", reason: row.endReason, at: row.endedAt ?? new Date() };
   if (row.due) return { kind: "over", reason: "expired", at: row.expiresAt };
-  if (row.tokenDead) return { kind: "over", reason: "tokenRevoked", at: new Date(row.tokenEnd) };
+  if (row.tokenDead) return { kind: "over", reason: "revoked", at: new Date(row.tokenEnd) };
   return { kind: "live", nodeId: row.nodeId, fence: row.fence };
 }

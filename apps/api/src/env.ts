@@ -1,0 +1,40 @@
+import {
+  checkMode,
+  type Environment,
+  readConfig,
+  type SettingFields,
+  settings,
+  type SettingValues,
+} from "@minimcp/core";
+
+/** What the API reads from its environment. */
+export const apiSettings = {
+  MINIMCP_MODE: settings.MINIMCP_MODE,
+  HOST: settings.HOST,
+  API_PORT: settings.API_PORT,
+  GATEWAY_PORT: settings.GATEWAY_PORT,
+  PUBLIC_URL: settings.PUBLIC_URL,
+  GATEWAY_URL: settings.GATEWAY_URL,
+  DATABASE_URL_API: settings.DATABASE_URL_API,
+  MASTER_KEY: settings.MASTER_KEY,
+  SIGN_UP_POLICY: settings.SIGN_UP_POLICY,
+  TLS_CERT_FILE: settings.TLS_CERT_FILE,
+  TLS_KEY_FILE: settings.TLS_KEY_FILE,
+  TRUSTED_PROXIES: settings.TRUSTED_PROXIES,
+  LOG_LEVEL: settings.LOG_LEVEL,
+} satisfies SettingFields;
+
+export type ApiConfig = SettingValues<typeof apiSettings>;
+
+/** @throws ConfigError with every problem there is */
+export function readApiConfig(environment: Environment): ApiConfig {
+  return readConfig(apiSettings, environment, checkMode);
+}
+
+/** Reads this process's configuration and drops the secrets from its environment, so that nothing it starts has them. */
+export function takeApiConfig(): ApiConfig {
+  const config = readApiConfig(process.env);
+  delete process.env["MASTER_KEY"];
+  delete process.env["DATABASE_URL_API"];
+  return config;
+}

@@ -1,0 +1,128 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+
+import type { RequestOrigin } from "@minimcp/core";
+import { answerFor, appRouter, type RouterContext } from "@minimcp/router";
+import { createHTTPHandler } from "@trpc/server/adapters/standalone";
+import helmet from "helmet";
+import type { Logger } from "pino";
+import proxyAddress from "proxy-addr";
+
+/** The most that a call may carry. */
+const maxBodyBytes = 100 * 1024;
+/** The most calls in one HTTP request; each still counts as one. */
+const maxBatchSize = 10;
+
+export interface HandlerOptions {
+  /** Everything a call needs besides itself. */
+  services: Omit<RouterContext, "authenticate" | "request">;
+  authenticate(authorization: string | undefined): ReturnType<RouterContext["authenticate"]>;
+  /** Whether the API can do its work now. */
+  ready(): Promise<boolean>;
+  /** Values of the Host header that are served; others could be a browser tricked by DNS (rebinding). */
+  allowedHosts: ReadonlySet<string>;
+  trustedProxies: readonly string[];
+  log: Logger;
+}
+
+/** The API as a request listener: procedures under /trpc, health, and nothing else. */
+export function createHandler(options: HandlerOptions): RequestListener {
+  const { services, log, allowedHosts } = options;
+  const secure = helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { "default-src": ["'none'"], "frame-ancestors": ["'none'"] },
+    },
+    strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: true },
+    xFrameOptions: { action: "deny" },
+    referrerPolicy: { policy: "no-referrer" },
+  });
+  const isTrusted = proxyAddress.compile([...options.trustedProxies]);
+
+  function describe(request: IncomingMessage, id: string): RequestOrigin {
+    return {
+      id,
+      ipAddress: proxyAddress(request, isTrusted) ?? null,
+      userAgent: request.headers["user-agent"] ?? null,
+    };
+  }
+
+  const procedures = createHTTPHandler({
+    router: appRouter,
+    basePath: "/trpc/",
+    maxBodySize: maxBodyBytes,
+    maxBatchSize,
+    createContext: ({ req, res }): RouterContext => ({
+      ...services,
+      request: describe(req, requestIdOf(res)),
+      authenticate: () => options.authenticate(req.headers.authorization),
+    }),
+    responseMeta({ errors }) {
+      const waits = errors.flatMap((error) => answerFor(error).retryAfterSeconds ?? []);
+      return waits.length === 0 ? {} : { headers: { "retry-after": String(Math.max(...waits)) } };
+    },
+  });
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = new URL(request.url ?? "/", "http://localhost").pathname;
+    response.setHeader("cache-control", "no-store");
+    response.setHeader("permissions-policy", "geolocation=(), microphone=(), camera=()");
+    if (path === "/healthz") return answer(response, 200, { status: "ok" });
+    if (!allowedHosts.has((request.headers.host ?? "").toLowerCase())) {
+      return problem(
+        response,
+        403,
+        "Foreign host",
+        "This server does not answer for the host in the request.",
+      );
+    }
+    if (path === "/readyz") {
+      const ready = await options.ready();
+      return answer(response, ready ? 200 : 503, { status: ready ? "ready" : "unavailable" });
+    }
+    if (path.startsWith("/trpc/")) return void procedures(request, response);
+    return problem(response, 404, "Not found", "There is nothing here. The procedures are under /trpc.");
+  }
+
+  return (request, response) => {
+    const startedAt = performance.now();
+    const id = requestIdFrom(request);
+    response.setHeader("x-request-id", id);
+    response.once("close", () => {
+      const durationMs = Math.round(performance.now() - startedAt);
+      // The path without its query: inputs of queries travel there.
+      const path = (request.url ?? "").split("?", 1)[0];
+      log.debug(
+        { requestId: id, method: request.method, path, status: response.statusCode, durationMs },
+        "request",
+      );
+    });
+    secure(request, response, () => {
+      handle(request, response).catch((error: unknown) => {
+        log.error({ err: error, requestId: id }, "a request failed");
+        if (response.headersSent) response.destroy();
+        else problem(response, 500, "Internal error", `Something went wrong. Its id is ${id}.`);
+      });
+    });
+  };
+}
+
+/** The caller's id where it is a plain one, so that their log and ours can be put side by side; else a new one. */
+function requestIdFrom(request: IncomingMessage): string {
+  const given = request.headers["x-request-id"];
+  return typeof given === "string" && /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : randomUUID();
+}
+
+function requestIdOf(response: ServerResponse): string {
+  return String(response.getHeader("x-request-id"));
+}
+
+function answer(response: ServerResponse, status: number, body: unknown, type = "application/json"): void {
+  response.writeHead(status, { "content-type": type });
+  response.end(JSON.stringify(body));
+}
+
+/** RFC 9457. */
+function problem(response: ServerResponse, status: number, title: string, detail: string): void {
+  answer(response, status, { type: "about:blank", title, status, detail }, "application/problem+json");
+}

@@ -1,0 +1,154 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { link, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+
+import { digestToken, registerNode, retireNode } from "@minimcp/core";
+import { assertCurrentSchema, type Listener, openDatabase, openListener, readSchemaState } from "@minimcp/db";
+import { createIngress } from "@minimcp/gateway";
+import { type Isolation, openPool, type Pool, PoolError } from "@minimcp/pool";
+import type { Logger } from "pino";
+
+import type { WorkerConfig } from "./env.ts";
+import { Node, type ServerBundle } from "./node.ts";
+
+export interface RunningWorker extends AsyncDisposable {
+  /** Where MCP clients reach its gateway. */
+  url: string;
+  isolation: Isolation;
+  /** Aborts when it cannot go on: its node's name was taken over. */
+  finished: AbortSignal;
+}
+
+const applicationName = "minimcp worker";
+/** A token that was live is trusted for so long without a look at the database. */
+const trustMs = 1_000;
+
+/**
+ * Starts a worker: the gateway and the process pool of one node.
+ * @param options.findBundle the servers that it can run, by name
+ * @throws PoolError `isolationUnavailable` when the host stays below the minimum level
+ */
+export async function startWorker(
+  config: WorkerConfig,
+  log: Logger,
+  options: { findBundle(name: string): ServerBundle | undefined },
+): Promise<RunningWorker> {
+  await using resources = new AsyncDisposableStack();
+  const finished = new AbortController();
+  const database = { url: config.DATABASE_URL_WORKER, applicationName };
+  assertCurrentSchema(await readSchemaState(database));
+  const db = resources.use(
+    openDatabase({
+      ...database,
+      onError: (error) => log.warn({ err: error }, "a database connection broke"),
+    }),
+  );
+  const pool = resources.use(await openPoolSomewhere(config, log));
+  const identity = { nodeId: await readNodeId(config.MINIMCP_HOME), epoch: randomUUID() };
+
+  // The gateway listens before there is a node to ask, because the node is registered with the gateway's address.
+  let node: Node | undefined;
+  let listener: Listener | undefined;
+  const allowedHosts: string[] = [];
+  const ingress = createIngress({
+    digestToken: (token) => digestToken("mcp", token),
+    authorize: async (request, signal) =>
+      (await node?.authorize(request, signal)) ?? {
+        kind: "unavailable",
+        retryAfterSeconds: 1,
+        reason: "starting",
+      },
+    allowedHosts,
+    allowedOrigins: config.ALLOWED_ORIGINS,
+    onCall: (record) => node?.count(record),
+    onError: (error, instanceId) => log.warn({ err: error, instanceId }, "a call failed"),
+    ready: () => listener?.isFresh(trustMs * 2) ?? false,
+  });
+  ingress.server.listen(config.GATEWAY_PORT, config.HOST);
+  await once(ingress.server, "listening");
+  const { port } = ingress.server.address() as AddressInfo;
+  const url = config.GATEWAY_URL ?? `http://127.0.0.1:${port}`;
+  allowedHosts.push(new URL(url).host, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`);
+
+  const { level, parts } = pool.isolation;
+  await registerNode(db, identity, { address: `http://127.0.0.1:${port}`, isolation: { level, parts } });
+  resources.defer(() =>
+    retireNode(db, identity).catch((error: unknown) => log.warn({ err: error }, "no goodbye")),
+  );
+  listener = resources.use(
+    openListener({
+      url: config.DATABASE_URL_WORKER,
+      applicationName,
+      channels: ["minimcp_instance"],
+      onNotification: (_channel, instanceId) => node?.notice(instanceId),
+      onStateChange: (state) => {
+        if (state.name === "listening" && state.afterGap) node?.noticeAll();
+      },
+    }),
+  );
+  node = resources.use(
+    new Node({
+      db,
+      identity,
+      pool,
+      findBundle: (name) => options.findBundle(name),
+      isFresh: () => listener?.isFresh(trustMs) ?? false,
+      log,
+      onReplaced: () => {
+        log.error({ nodeId: identity.nodeId }, "another worker runs under this node's name; this one stops");
+        finished.abort();
+      },
+    }),
+  );
+  // First in, last out: open calls may finish while the children still run.
+  resources.defer(() => ingress.close());
+
+  const acquired = resources.move();
+  return {
+    url,
+    isolation: pool.isolation,
+    finished: finished.signal,
+    [Symbol.asyncDispose]: () => acquired.disposeAsync(),
+  };
+}
+
+/** Opens the pool in the first directory that can hold sockets and run programs. */
+async function openPoolSomewhere(config: WorkerConfig, log: Logger): Promise<Pool> {
+  const isProduction = config.MINIMCP_MODE === "production";
+  const failures: string[] = [];
+  for (const runtimeDirectory of config.runtimeDirectories) {
+    try {
+      return await openPool({
+        runtimeDirectory,
+        nodeBinary: process.execPath,
+        minimumLevel: config.MINIMUM_ISOLATION ?? (isProduction ? "strict" : "none"),
+        concurrency: config.WORKER_CONCURRENCY,
+        ...(config.SANDBOX_TOOL_PATH.length > 0 ? { toolPath: config.SANDBOX_TOOL_PATH } : {}),
+        log: (event) => log.debug({ event }, "pool"),
+      });
+    } catch (error) {
+      if (!(error instanceof PoolError) || error.reason !== "runtimeUnusable") throw error;
+      failures.push(`${runtimeDirectory}: ${error.message}`);
+    }
+  }
+  throw new PoolError("runtimeUnusable", `No runtime directory can be used. ${failures.join(" ")}`);
+}
+
+/** The name under which a node finds what it held before; made once, kept in its home. */
+async function readNodeId(home: string): Promise<string> {
+  const path = join(home, "node-id");
+  await mkdir(home, { recursive: true });
+  // Written aside and linked into place: two first starts agree on one, and a crash leaves no empty file.
+  const draft = `${path}.${process.pid}`;
+  await writeFile(draft, `${randomUUID()}\n`, { mode: 0o600 });
+  try {
+    await link(draft, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    await unlink(draft);
+  }
+  return (await readFile(path, "utf8")).trim();
+}
