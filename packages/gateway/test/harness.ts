@@ -163,14 +163,17 @@ export function chunksOf(response: IncomingMessage): AsyncIterable<Buffer> {
   return response;
 }
 
-/** Sends bytes as they are and returns all that comes back until the gateway closes. */
-export function sendRaw(house: House, ...parts: string[]): Promise<string> {
+/**
+ * Sends bytes as they are and returns all that comes back until the gateway closes.
+ *
+ * @param further sent as soon as an answer has begun
+ */
+export function sendRaw(house: House, bytes: string, further = ""): Promise<string> {
   return new Promise((resolve, reject) => {
     let received = "";
-    const socket = connect(house.port, "127.0.0.1", () => {
-      for (const part of parts) socket.write(part);
-    });
+    const socket = connect(house.port, "127.0.0.1", () => socket.write(bytes));
     socket.setTimeout(10_000, () => socket.destroy(new Error(`no end after: ${received}`)));
+    socket.once("data", () => socket.write(further));
     socket.on("data", (chunk) => (received += chunk.toString()));
     socket.once("error", reject);
     socket.once("close", () => resolve(received));

@@ -9,7 +9,7 @@ import { relay } from "./relay.ts";
 import type { Upstreams } from "./upstreams.ts";
 import { missingCredentials, refusal, type Target, tokenInQuery, unavailable } from "./verdict.ts";
 
-export interface Call {
+interface Call {
   instanceId: string;
   method: RelayedMethod;
   /** The query of the request's target; it is judged and never forwarded. */
@@ -60,6 +60,8 @@ export async function relayCall(context: Context, call: Call): Promise<void> {
       throw new Refused(refusal(verdict));
     }
     if (verdict.kind === "unavailable") throw new Refused(unavailable(verdict));
+    if (verdict.target.instanceId !== call.instanceId)
+      throw new Error("the verdict is about another instance");
 
     const body = call.method === "POST" ? await readPost(request, limits) : discardBody(request);
     if (body) {
@@ -94,6 +96,8 @@ export async function relayCall(context: Context, call: Call): Promise<void> {
 const bearerCredentials = /^Bearer +([\w.~+/-]+=*)$/i;
 
 const verdictMissing = problem("verdictMissing", { headers: retryAfter(1) });
+const starting = problem("starting", { headers: retryAfter(2) });
+const unreachable = problem("unreachable");
 const unknown = refusal({ kind: "refused", reason: "unknown" });
 
 async function judge({ options, limits }: Context, call: Call, patience: AbortController) {
@@ -140,8 +144,8 @@ async function waitForStart(
   patience: AbortController,
 ): Promise<string> {
   return await waitAtMost(target.socket(patience.signal), limits.startWaitMs, patience, {
-    late: problem("starting", { headers: retryAfter(2) }),
-    failed: problem("unreachable"),
+    late: starting,
+    failed: unreachable,
   });
 }
 

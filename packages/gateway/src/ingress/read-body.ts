@@ -27,6 +27,8 @@ export function readBody(request: IncomingMessage, limitBytes: number): Promise<
     if (Number(headerValues(request.rawHeaders, "content-length")[0] ?? 0) > limitBytes) return refuse();
     request.on("data", onData);
     request.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
-    request.once("close", () => reject(new Error("the client went away while sending")));
+    request.once("close", () => {
+      if (!request.complete) reject(new Error("the client went away while sending"));
+    });
   });
 }

@@ -1,19 +1,19 @@
 import type { ServerResponse } from "node:http";
 import type { Dispatcher, Pool } from "undici";
-import { problem, type ProblemReason, Refused } from "./answer.ts";
+import { problem, type ProblemReason, Refused, retryAfter } from "./answer.ts";
 import { forwardResponseHeaders, headerValues } from "./headers.ts";
 import type { IngressLimits } from "./limits.ts";
 import type { CallRecord, RelayedMethod } from "./options.ts";
 import { LeaseEnded } from "./upstreams.ts";
 
-export interface RelayRequest {
+interface RelayRequest {
   method: RelayedMethod;
   /** Flat, already filtered. */
   headers: string[];
   body: Buffer | null;
 }
 
-export type Relayed = Pick<CallRecord, "status" | "responseBytes" | "outcome">;
+type Relayed = Pick<CallRecord, "status" | "responseBytes" | "outcome">;
 
 /**
  * Sends one request to a child and its answer to the client, byte by byte as it comes. The slower side sets the
@@ -40,12 +40,13 @@ export function relay(
     let isStream = false;
     let responseBytes = 0;
 
-    const timer = setTimeout(() => fail("responseTimeout"), limits.responseTimeoutMs);
+    const startTimer = () => setTimeout(() => fail("responseTimeout"), limits.responseTimeoutMs);
+    let timer = startTimer();
 
     /** Ends both sides. Only the first reason counts. */
     function fail(reason: ProblemReason, cause?: Error): void {
       if (failure) return;
-      const headers = reason === "ended" ? ["Retry-After", "1"] : [];
+      const headers = reason === "ended" ? retryAfter(1) : [];
       failure = new Refused(problem(reason, { headers }), { cause });
       upstream?.abort(failure);
       if (response.headersSent) {
@@ -100,9 +101,12 @@ export function relay(
       },
       onResponseEnd() {
         response.end();
+        // A stream's clock was stopped; a client that never reads the rest must not hold the connection for ever.
+        if (isStream) timer = startTimer();
       },
       onResponseError(_, error) {
-        fail(reasonOf(error, upstream !== null), error);
+        if (error instanceof LeaseEnded) fail("ended");
+        else fail(upstream ? "connectionLost" : "unreachable", error);
       },
     };
     pool.dispatch(
@@ -118,11 +122,6 @@ export function relay(
  */
 function isForbidden(status: number): boolean {
   return (status >= 300 && status < 400) || status === 401 || status === 407;
-}
-
-function reasonOf(error: Error, wasSent: boolean): ProblemReason {
-  if (error instanceof LeaseEnded) return "ended";
-  return wasSent ? "connectionLost" : "unreachable";
 }
 
 /** Header bytes are Latin-1 on the wire (RFC 9110 section 5.5), and go out as they came. */

@@ -1,5 +1,5 @@
 import { Pool } from "undici";
-import { problem, Refused } from "./answer.ts";
+import { problem, Refused, retryAfter } from "./answer.ts";
 
 interface Upstream {
   socketPath: string;
@@ -24,7 +24,7 @@ export class Upstreams implements AsyncDisposable {
 
   /** @throws Refused when the lease has ended */
   poolFor(ended: AbortSignal, socketPath: string): Pool {
-    if (ended.aborted) throw new Refused(problem("ended", { headers: ["Retry-After", "1"] }));
+    if (ended.aborted) throw new Refused(problem("ended", { headers: retryAfter(1) }));
     const known = this.#byLease.get(ended);
     if (known?.socketPath === socketPath) return known.pool;
     // The child was started again at another path: nothing answers on the old one.
