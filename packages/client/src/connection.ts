@@ -1,0 +1,16 @@
+import type { CreatedInstance } from "@minimcp/shared";
+
+export interface Connection {
+  url: string;
+  headers: Record<string, string>;
+}
+
+/**
+ * What an MCP client needs to connect to an instance. The headers hold its token.
+ * @example
+ * const { url, headers } = connection(created);
+ * const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+ */
+export function connection(created: Pick<CreatedInstance, "endpoint" | "accessToken">): Connection {
+  return { url: created.endpoint, headers: { Authorization: `Bearer ${created.accessToken}` } };
+}

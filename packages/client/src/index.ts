@@ -1,0 +1,41 @@
+import type { AppRouter } from "@minimcp/shared";
+import type { inferRouterInputs, inferRouterOutputs } from "@trpc/server";
+
+export { connection, type Connection } from "./connection.ts";
+export { type ClientOptions, createMiniMcpClient, type MiniMcpClient } from "./create-client.ts";
+export { type ClientReason, isReason, MiniMcpError, type MiniMcpErrorReason } from "./errors.ts";
+export type { Fetch } from "./read-answer.ts";
+export { memoryStore, type StoredTokens, type TokenStore } from "./token-store.ts";
+export type { WaitUntilReadyOptions } from "./wait-until-ready.ts";
+export type {
+  ApiKeyProvider,
+  ApiKeyView,
+  AppRouter,
+  CreatedInstance,
+  CreatedInvitation,
+  ErrorReason,
+  InputIssue,
+  InstanceEndReason,
+  InstanceState,
+  InstanceView,
+  IsolationLevel,
+  IsolationView,
+  Me,
+  OverseenInstanceView,
+  Page,
+  Permission,
+  ReceiptView,
+  ServerTypeView,
+  SessionView,
+  SignedIn,
+  Snippets,
+  TokenPair,
+  TypeList,
+  UserRole,
+  UserView,
+} from "@minimcp/shared";
+
+/** What each procedure takes: `RouterInputs["mcp"]["create"]`. */
+export type RouterInputs = inferRouterInputs<AppRouter>;
+/** What each procedure answers: `RouterOutputs["mcp"]["create"]`. */
+export type RouterOutputs = inferRouterOutputs<AppRouter>;
