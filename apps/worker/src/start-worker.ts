@@ -13,6 +13,8 @@ import type { Logger } from "pino";
 import type { WorkerConfig } from "./env.ts";
 import { Node, type ServerBundle } from "./node.ts";
 
+export type { ServerBundle };
+
 export interface RunningWorker extends AsyncDisposable {
   /** Where MCP clients reach its gateway. */
   url: string;
