@@ -1,0 +1,56 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { runLogged } from "./run-logged.mjs";
+
+/** What the tests drive besides npm packages: the program that tells whether it is there, and its Debian package. */
+const wanted = [{ program: "bwrap", debianPackage: "bubblewrap" }];
+
+/**
+ * Installs the Debian packages that tests use, where that is possible without asking; else names them. Tests that
+ * need a missing program tell so themselves.
+ */
+export async function installDebianPackages() {
+  const missing = wanted
+    .filter(({ program }) => !isOnPath(program))
+    .map(({ debianPackage }) => debianPackage);
+  if (missing.length === 0) return;
+  const names = missing.join(" ");
+  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version") || !isOnPath("apt-get")) {
+    process.stderr.write(
+      `Not installed, so the tests see less of the sandbox: ${names} (sudo apt-get install ${names}).\n`,
+    );
+    return;
+  }
+
+  process.stderr.write(`Installing Debian packages for the tests: ${names} …\n`);
+  const install = () => aptGet("apt-install", ["install", "--yes", "--no-install-recommends", ...missing]);
+  let result = await install();
+  if (!result.ok) {
+    // A fresh machine or container has no package lists, or old ones.
+    await aptGet("apt-update", ["update"]);
+    result = await install();
+  }
+  if (!result.ok)
+    process.stderr.write(`Could not install ${names}; the tests go on without. See ${result.log}.\n`);
+}
+
+/**
+ * @param {string} logName
+ * @param {string[]} args
+ */
+function aptGet(logName, args) {
+  return runLogged(logName, "apt-get", ["--quiet", ...args], { DEBIAN_FRONTEND: "noninteractive" });
+}
+
+/** @param {string} program */
+function isOnPath(program) {
+  return (process.env.PATH ?? "").split(delimiter).some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
