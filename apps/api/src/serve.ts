@@ -1,24 +1,15 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
+
+import { readTls } from "@minimcp/core";
 
 import type { ApiConfig } from "./env.ts";
 
 /** Larger headers are refused with 431: nothing the API reads needs more. */
 const maxHeaderBytes = 16 * 1024;
 const requestTimeoutMs = 30_000;
-
-/** AEAD suites with forward secrecy only; TLS 1.3 brings its own. */
-const cipherSuites = [
-  "ECDHE-ECDSA-AES128-GCM-SHA256",
-  "ECDHE-RSA-AES128-GCM-SHA256",
-  "ECDHE-ECDSA-AES256-GCM-SHA384",
-  "ECDHE-RSA-AES256-GCM-SHA384",
-  "ECDHE-ECDSA-CHACHA20-POLY1305",
-  "ECDHE-RSA-CHACHA20-POLY1305",
-].join(":");
 
 export interface Listening extends AsyncDisposable {
   server: http.Server | https.Server;
@@ -37,18 +28,8 @@ export async function listen(
     requestTimeout: requestTimeoutMs,
     headersTimeout: requestTimeoutMs,
   };
-  const { TLS_CERT_FILE: cert, TLS_KEY_FILE: key } = config;
-  const server =
-    cert === undefined || key === undefined
-      ? http.createServer(common)
-      : https.createServer({
-          ...common,
-          cert: readFileSync(cert),
-          key: readFileSync(key),
-          minVersion: "TLSv1.2",
-          ciphers: `TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:${cipherSuites}`,
-          honorCipherOrder: true,
-        });
+  const tls = readTls(config);
+  const server = tls === undefined ? http.createServer(common) : https.createServer({ ...common, ...tls });
   server.listen(config.API_PORT, config.HOST);
   await once(server, "listening");
   return {

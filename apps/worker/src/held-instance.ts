@@ -35,7 +35,6 @@ export class HeldInstance {
   /** Digests of tokens that the database has called live; emptied whenever anything about the instance changes. */
   readonly liveTokens = new Set<string>();
 
-  readonly #claimed: ClaimedInstance;
   readonly #pool: Pool;
   readonly #spec: Omit<ChildSpec, "id">;
   readonly #events: InstanceEvents;
@@ -47,7 +46,6 @@ export class HeldInstance {
   constructor(claimed: ClaimedInstance, pool: Pool, spec: Omit<ChildSpec, "id">, events: InstanceEvents) {
     this.id = claimed.instanceId;
     this.fence = claimed.fence;
-    this.#claimed = claimed;
     this.#pool = pool;
     this.#spec = spec;
     this.#events = events;
@@ -116,7 +114,7 @@ export class HeldInstance {
   async #runOnce(): Promise<{ servedMs: number; why: string }> {
     let child: Child;
     try {
-      child = await this.#pool.start({ ...this.#spec, id: `${this.id}`, graceMs }, this.#ended.signal);
+      child = await this.#pool.start({ ...this.#spec, id: this.id, graceMs }, this.#ended.signal);
     } catch (error) {
       return { servedMs: 0, why: explainStart(error) };
     }

@@ -195,9 +195,9 @@ export class Node implements AsyncDisposable {
   }
 
   #hold(claimed: ClaimedInstance): void {
-    const { pool, findBundle, log, db, identity } = this.#options;
+    const { pool, log, db, identity } = this.#options;
     const { declaration, instanceId } = claimed;
-    const bundle = findBundle(declaration.bundle);
+    const bundle = this.#options.findBundle(declaration.bundle);
     if (bundle === undefined) {
       log.error(
         { instanceId, bundle: declaration.bundle },

@@ -4,7 +4,7 @@ import { link, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 
-import { digestToken, registerNode, retireNode } from "@minimcp/core";
+import { digestToken, readTls, registerNode, retireNode } from "@minimcp/core";
 import { assertCurrentSchema, type Listener, openDatabase, openListener, readSchemaState } from "@minimcp/db";
 import { createIngress } from "@minimcp/gateway";
 import { type Isolation, openPool, type Pool, PoolError } from "@minimcp/pool";
@@ -54,7 +54,9 @@ export async function startWorker(
   let node: Node | undefined;
   let listener: Listener | undefined;
   const allowedHosts: string[] = [];
+  const tls = readTls(config);
   const ingress = createIngress({
+    tls,
     digestToken: (token) => digestToken("mcp", token),
     authorize: async (request, signal) =>
       (await node?.authorize(request, signal)) ?? {
@@ -71,11 +73,12 @@ export async function startWorker(
   ingress.server.listen(config.GATEWAY_PORT, config.HOST);
   await once(ingress.server, "listening");
   const { port } = ingress.server.address() as AddressInfo;
-  const url = config.GATEWAY_URL ?? `http://127.0.0.1:${port}`;
+  const ownUrl = `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
+  const url = config.GATEWAY_URL ?? ownUrl;
   allowedHosts.push(new URL(url).host, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`);
 
   const { level, parts } = pool.isolation;
-  await registerNode(db, identity, { address: `http://127.0.0.1:${port}`, isolation: { level, parts } });
+  await registerNode(db, identity, { address: ownUrl, isolation: { level, parts } });
   resources.defer(() =>
     retireNode(db, identity).catch((error: unknown) => log.warn({ err: error }, "no goodbye")),
   );

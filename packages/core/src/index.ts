@@ -22,6 +22,7 @@ export {
   type SettingValues,
 } from "./config/read-config.ts";
 export { checkMode, settings } from "./config/settings.ts";
+export { readTls } from "./config/tls.ts";
 export {
   type Context,
   databaseActor,

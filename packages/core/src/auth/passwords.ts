@@ -52,9 +52,6 @@ export function createPasswords(options: PasswordOptions = {}): Passwords {
     return await queue.add(work);
   }
 
-  // The same password typed on two keyboards can arrive in two Unicode forms.
-  const normalize = (password: string) => password.normalize("NFKC");
-
   return {
     hash: (password) => enqueue(() => hash(normalize(password), parameters)),
     async verify(stored, password) {
@@ -64,4 +61,9 @@ export function createPasswords(options: PasswordOptions = {}): Passwords {
       return stored !== null && matches;
     },
   };
+}
+
+/** The same password typed on two keyboards can arrive in two Unicode forms. */
+function normalize(password: string): string {
+  return password.normalize("NFKC");
 }

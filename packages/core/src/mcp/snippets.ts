@@ -15,7 +15,6 @@ export interface Snippets {
  */
 export function writeSnippets(name: string, endpoint: string, token: string): Snippets {
   const authorization = `Bearer ${token}`;
-  const json = (value: unknown) => JSON.stringify(value, null, 2);
   return {
     claudeCode: `claude mcp add --transport http ${name} ${endpoint} --header "Authorization: ${authorization}"`,
     claudeDesktop: json({
@@ -41,4 +40,8 @@ export function writeSnippets(name: string, endpoint: string, token: string): Sn
       servers: { [name]: { type: "http", url: endpoint, headers: { Authorization: authorization } } },
     }),
   };
+}
+
+function json(value: unknown): string {
+  return JSON.stringify(value, null, 2);
 }

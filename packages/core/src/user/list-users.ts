@@ -1,6 +1,6 @@
 import { users } from "@minimcp/db/schema";
 import { and, desc, isNull, lt, or, eq } from "drizzle-orm";
-import { z } from "zod";
+import type { z } from "zod";
 
 import { type Context, overseer } from "../context.ts";
 import { type Page, PageInput, readCursor, toPage } from "../page.ts";

@@ -43,30 +43,6 @@ export function createVault(keyring: Keyring): Vault {
     return key;
   }
 
-  function dataKeyPlace(row: { id: string; userId: string; kekKid: string }) {
-    return {
-      table: "user_data_keys",
-      column: "wrapped",
-      rowId: row.id,
-      userId: row.userId,
-      keyId: row.kekKid,
-    };
-  }
-
-  function apiKeyPlace(dataKey: DataKey, apiKeyId: string) {
-    return {
-      table: "api_keys",
-      column: "sealed",
-      rowId: apiKeyId,
-      userId: dataKey.userId,
-      keyId: dataKey.id,
-    };
-  }
-
-  function signingKeyPlace(kid: string, kekKid: string) {
-    return { table: "signing_keys", column: "private_wrapped", rowId: kid, userId: "", keyId: kekKid };
-  }
-
   return {
     keyring,
     createDataKey(userId) {
@@ -94,4 +70,28 @@ export function createVault(keyring: Keyring): Vault {
     openSigningKey: (kid, wrapped, kekKid) =>
       open(keyEncryptionKey(kekKid), signingKeyPlace(kid, kekKid), wrapped),
   };
+}
+
+function dataKeyPlace(row: { id: string; userId: string; kekKid: string }) {
+  return {
+    table: "user_data_keys",
+    column: "wrapped",
+    rowId: row.id,
+    userId: row.userId,
+    keyId: row.kekKid,
+  };
+}
+
+function apiKeyPlace(dataKey: DataKey, apiKeyId: string) {
+  return {
+    table: "api_keys",
+    column: "sealed",
+    rowId: apiKeyId,
+    userId: dataKey.userId,
+    keyId: dataKey.id,
+  };
+}
+
+function signingKeyPlace(kid: string, kekKid: string) {
+  return { table: "signing_keys", column: "private_wrapped", rowId: kid, userId: "", keyId: kekKid };
 }

@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import http, { type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import https from "node:https";
 import type { Duplex } from "node:stream";
 import { problem, type ProblemReason, Refused, retryAfter, send, serialize } from "./answer.ts";
 import { relayCall } from "./call.ts";
@@ -39,7 +40,7 @@ export function createIngress(options: IngressOptions): Ingress {
   const active = new Set<Promise<void>>();
   let isClosing = false;
 
-  const server = createServer({
+  const settings = {
     insecureHTTPParser: false,
     requireHostHeader: true,
     maxHeaderSize: limits.headerBytes,
@@ -50,7 +51,11 @@ export function createIngress(options: IngressOptions): Ingress {
     // A client whose machine vanished sends no FIN; TCP's own probes find out and end its call.
     keepAlive: true,
     keepAliveInitialDelay: 30_000,
-  });
+  };
+  const server =
+    options.tls === undefined
+      ? http.createServer(settings)
+      : https.createServer({ ...settings, ...options.tls });
   // By default Node drops headers after the 2,000th without a word; their size is bounded already.
   server.maxHeadersCount = 0;
   server.on("request", (request, response) => {

@@ -1,3 +1,5 @@
+import type { ServerOptions } from "node:https";
+
 import type { IngressLimits } from "./limits.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -23,6 +25,8 @@ export interface IngressOptions {
   /** Origins of browsers that may call. A request without an Origin is no browser's and passes. */
   allowedOrigins: readonly string[];
   limits?: Partial<IngressLimits>;
+  /** Certificate, key and versions. Without it the ingress speaks plain HTTP, for loopback or behind a proxy. */
+  tls?: ServerOptions | undefined;
   /**
    * Called at the end of each call that was admitted, or refused for a reason other than `unknown`: what nobody can
    * attribute must not grow the caller's memory. Must not throw.
