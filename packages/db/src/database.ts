@@ -108,7 +108,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 
   return {
-    as: (actor, work) => {
+    as: async (actor, work) => {
       const begin = buildBegin(actor);
       return withClient((client) => runTransaction(client, dialect, begin, work));
     },
