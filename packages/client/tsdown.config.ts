@@ -6,13 +6,6 @@ export default defineConfig({
   platform: "neutral",
   target: "es2022",
   tsconfig: "tsconfig.build.json",
-  dts: true,
-  deps: {
-    // A build that would need more at its users' fails, in code and in declarations. @trpc/server is for types.
-    onlyImport: ["@trpc/client", "@trpc/server", "superjson"],
-    // The types of our own packages, which are not published, and of nobody else's.
-    dts: { alwaysBundle: [/^@minimcp\//], neverBundle: [/^(?!@minimcp\/)[@a-z]/] },
-  },
-  // Without this, every package that a server's file imports would stay in the declarations as a bare import.
-  treeshake: { moduleSideEffects: false },
+  // A build that would need more at its users' fails.
+  deps: { onlyImport: ["@trpc/client", "superjson"] },
 });
