@@ -136,7 +136,10 @@ export class SandboxedChild implements Child {
     if (kind === "starting") this.kill();
     if (kind === "ready") {
       this.#state = { kind: "stopping", since: this.#parts.now() };
-      void this.#terminate();
+      void this.#terminate().catch((error: unknown) => {
+        this.#parts.onCleanupError(error);
+        this.kill();
+      });
     }
     return this.exited;
   }

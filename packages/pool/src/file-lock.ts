@@ -23,7 +23,8 @@ const sqliteBusy = 5;
 export function tryLock(path: string): FileLock | undefined {
   const database = new DatabaseSync(path);
   try {
-    database.exec("BEGIN EXCLUSIVE");
+    // Nothing is ever written, so a journal beside the file would only be litter after `kill -9`.
+    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();
     if (error instanceof Error && "errcode" in error && error.errcode === sqliteBusy) return undefined;

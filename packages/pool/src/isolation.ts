@@ -204,6 +204,14 @@ function judge(
       `the child inherits ${report.inheritedDescriptors.join(", ")}`,
     ],
     [hasLimits(report, host), "the resource limits do not hold"],
+    [
+      report.limits["Max processes"] === String(host.limits.processes),
+      "the number of processes is not bounded",
+    ],
+    [
+      report.environment.toSorted().join() === "MCP_ID,NODE_ENV",
+      `the child inherits variables: ${report.environment.join(", ")}`,
+    ],
   ];
   if (level === "hardened") {
     claims.push(

@@ -134,11 +134,15 @@ class ProcessPool implements Pool {
       throw new PoolError("invalidSpec", `a child with the id ${spec.id} is running already`);
     this.#ids.add(spec.id);
     const either = AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]);
+    let launching: Promise<Child> | undefined;
     try {
-      const child = await this.#queue.add(() => this.#launch(spec, either), { signal: either });
+      const child = await this.#queue.add(() => (launching = this.#launch(spec, either)), { signal: either });
       void child.exited.then(() => this.#ids.delete(spec.id));
       return child;
     } catch (error) {
+      // At an abort the queue lets go at once; what it had begun is cleared away before the caller hears of it.
+      const child = await launching?.catch(() => {});
+      await child?.stop();
       this.#ids.delete(spec.id);
       throw error;
     }
@@ -147,7 +151,12 @@ class ProcessPool implements Pool {
   async #launch(spec: ChildSpec, signal: AbortSignal): Promise<Child> {
     const { log } = this.#settings;
     const startedAt = performance.now();
-    const child = await this.#spawn(spec, signal);
+    const child = await this.#spawn(spec, signal).catch((error: unknown) => {
+      if (error instanceof PoolError || signal.aborted) throw error;
+      throw new PoolError("startFailed", `child ${spec.id} could not be launched: ${String(error)}`, {
+        cause: error,
+      });
+    });
     void this.#track(child);
     try {
       await child.waitUntilReady(spec.readyTimeoutMs ?? defaultReadyTimeoutMs, signal);

@@ -12,6 +12,7 @@ export interface InsideReport {
   visibleProcesses: number;
   opensUserNamespace: boolean;
   nodePermission: boolean;
+  /** Names of the variables that the kernel handed over at exec; empty where there is no /proc. */
   environment: string[];
 }
 
@@ -133,7 +134,10 @@ export async function reportFromInside(targets: ProbeTargets): Promise<void> {
     opensUserNamespace: spawnSync("/usr/bin/unshare", ["--user", "/usr/bin/true"], { env: {} }).status === 0,
     // The permission model exists only where it was switched on.
     nodePermission: Boolean(process.permission) && !process.permission.has("fs.read", "/etc/passwd"),
-    environment: Object.keys(process.env),
+    environment: read("/proc/self/environ")
+      .split("\0")
+      .filter(Boolean)
+      .map((variable) => variable.slice(0, variable.indexOf("="))),
   };
   fs.writeSync(1, `${JSON.stringify(report)}\n`);
   process.exit(0);

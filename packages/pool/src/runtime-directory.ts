@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { type FileLock, tryLock } from "./file-lock.ts";
 import { PoolError } from "./pool-error.ts";
+import { waitUntil } from "./processes.ts";
 
 /**
  * One opener's share of the runtime directory.
@@ -44,8 +45,13 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
   await claimDirectory(stage);
   await claimDirectory(owners);
 
-  const owner = randomBytes(4).toString("hex");
-  const directory = join(owners, owner);
+  // One opener at a time: otherwise one could judge the stage unused while another begins to use it.
+  using turn = new DisposableStack();
+  turn.use(await waitForLock(join(root, "open.lock")));
+  const { swept, living } = await sweepDeadOwners(owners);
+  if (living === 0) await expireStage(stage);
+
+  const directory = join(owners, randomBytes(4).toString("hex"));
   const sockets = join(directory, "s");
   const scratch = join(directory, "t");
   if (Buffer.byteLength(join(sockets, longestSocketName)) >= socketPathLimitBytes) {
@@ -54,28 +60,36 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
       `runtime directory ${root} is too long a path: its sockets must stay under ${socketPathLimitBytes} bytes. Choose a shorter one, for example /run/minimcp.`,
     );
   }
-
-  // Locked before the directory exists, so that no sweep ever sees the directory of a living owner unlocked.
   const lock = tryLock(`${directory}.lock`);
-  if (!lock) return openRuntimeDirectory(root);
+  if (!lock) throw new Error(`${directory} belongs to another pool already`);
   try {
-    const sweptOwners = await sweepDeadOwners(owners);
-    await mkdir(directory);
-    await chmod(directory, 0o711);
-    await mkdir(sockets, { mode: 0o700 });
-    await mkdir(scratch, { mode: 0o700 });
-    return {
-      stage,
-      directory,
-      sockets,
-      scratch,
-      sweptOwners,
-      [Symbol.asyncDispose]: () => removeOwner(directory, lock),
-    };
+    await claimDirectory(directory);
+    await claimDirectory(sockets, 0o700);
+    await claimDirectory(scratch, 0o700);
   } catch (error) {
     await removeOwner(directory, lock);
     throw error;
   }
+  return {
+    stage,
+    directory,
+    sockets,
+    scratch,
+    sweptOwners: swept,
+    [Symbol.asyncDispose]: () => removeOwner(directory, lock),
+  };
+}
+
+const openingTimeoutMs = 30_000;
+
+async function waitForLock(path: string): Promise<FileLock> {
+  let lock: FileLock | undefined;
+  await waitUntil(async () => (lock = tryLock(path)) !== undefined, openingTimeoutMs);
+  if (lock) return lock;
+  throw new PoolError(
+    "runtimeUnusable",
+    `${path} has been held for ${openingTimeoutMs} ms: another process hangs in it.`,
+  );
 }
 
 /** Makes sure that `path` is a real directory of this user with mode 0711, creating it if need be. */
@@ -93,18 +107,34 @@ export async function claimDirectory(path: string, mode = 0o711): Promise<void> 
   if ((found.mode & 0o7777) !== mode) await chmod(path, mode);
 }
 
-async function sweepDeadOwners(owners: string): Promise<string[]> {
+/** Removes what dead owners left. Those of this process count as living too: their locks are held. */
+async function sweepDeadOwners(owners: string): Promise<{ swept: string[]; living: number }> {
   const swept: string[] = [];
+  let living = 0;
   for (const name of await readdir(owners)) {
     if (!name.endsWith(".lock")) continue;
-    // Held by this process too: our own lock and those of sibling pools are busy here.
     const lock = tryLock(join(owners, name));
-    if (!lock) continue;
+    if (!lock) {
+      living++;
+      continue;
+    }
     const owner = name.slice(0, -".lock".length);
     await removeOwner(join(owners, owner), lock);
     swept.push(owner);
   }
-  return swept;
+  return { swept, living };
+}
+
+const stageLifetimeMs = 24 * 60 * 60 * 1000;
+
+/** Removes staged content that nobody asked for in a day; only while no owner lives. */
+async function expireStage(stage: string): Promise<void> {
+  for (const name of await readdir(stage)) {
+    const path = join(stage, name);
+    // Staging sets this time anew with each use.
+    const { mtimeMs } = await lstat(path);
+    if (Date.now() - mtimeMs > stageLifetimeMs) await rm(path, { recursive: true, force: true });
+  }
 }
 
 async function removeOwner(directory: string, lock: FileLock): Promise<void> {

@@ -1,6 +1,17 @@
 import { createHash, randomBytes } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { chmod, copyFile, lstat, mkdir, readdir, readlink, rename, rm, symlink } from "node:fs/promises";
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdir,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  utimes,
+} from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 
@@ -26,8 +37,14 @@ export async function stageContent(
   prefix: string,
   source: string,
 ): Promise<string> {
+  if (!(await exists(source)))
+    throw new PoolError("invalidSpec", `${source} does not exist, so it cannot be staged`);
   const known = join(runtime.stage, `${prefix}-${await hashTree(source)}`);
-  if (await exists(known)) return known;
+  if (await exists(known)) {
+    const now = new Date();
+    await utimes(known, now, now);
+    return known;
+  }
 
   const copy = join(runtime.scratch, randomBytes(8).toString("hex"));
   try {

@@ -1,0 +1,300 @@
+// The attack: a hostile MCP server looks for anything of the host that it can read, reach, keep or become.
+import { chmod } from "node:fs/promises";
+import { createServer } from "node:http";
+import { createServer as createSocketServer } from "node:net";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { type Pool, egressSocketInside, openPool } from "../src/index.ts";
+import {
+  bestLevel,
+  copyForUser,
+  fixtureServer,
+  hasNamespaces,
+  isRoot,
+  makeTestDirectory,
+  reachableLevels,
+  runInside,
+} from "./support/host.ts";
+import { type Owner, startOwner } from "./support/owner.ts";
+
+const ordinaryUid = 65_534;
+
+interface Situation {
+  name: string;
+  open: (
+    resources: AsyncDisposableStack,
+  ) => Promise<{ socketPath: string; level: string; expectedUid: number | undefined }>;
+}
+
+const situations: Situation[] = [
+  {
+    name: bestLevel,
+    open: async (resources) => {
+      const directory = resources.use(await makeTestDirectory());
+      const pool = resources.use(await openPool(await directory.options()));
+      const child = await pool.start({
+        id: "look",
+        bundleDirectory: fixtureServer,
+        entry: "server.js",
+        env: { SECRET_LOOKING: "value" },
+      });
+      return {
+        socketPath: child.socketPath,
+        level: child.isolation.level,
+        expectedUid: child.uid ?? process.getuid?.(),
+      };
+    },
+  },
+  // Root becomes an ordinary user for this one.
+  ...(isRoot
+    ? [
+        {
+          name: "contained",
+          open: async (resources: AsyncDisposableStack) => {
+            const directory = resources.use(await makeTestDirectory());
+            const { nodeBinary, bundle, runtimeDirectory } = await copyForUser(directory.path, ordinaryUid);
+            const owner: Owner = resources.use(
+              await startOwner({ runtimeDirectory, nodeBinary, bundleDirectory: bundle, uid: ordinaryUid }),
+            );
+            return { socketPath: owner.socketPath, level: owner.level, expectedUid: ordinaryUid };
+          },
+        },
+      ]
+    : []),
+];
+
+describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open }) => {
+  const resources = new AsyncDisposableStack();
+  let socketPath = "";
+  let level = "";
+  let expectedUid: number | undefined;
+  beforeAll(async () => {
+    ({ socketPath, level, expectedUid } = await open(resources));
+  });
+  afterAll(() => resources.disposeAsync());
+
+  it("is told to be at that level", () => {
+    expect(level).toBe(name);
+  });
+
+  it("has no capability, no way to gain one, and a filter", async () => {
+    const status = await runInside<string>(socketPath, `return fs.readFileSync("/proc/self/status", "utf8")`);
+    expect(status).toMatch(/^CapInh:\t0+$/m);
+    expect(status).toMatch(/^CapPrm:\t0+$/m);
+    expect(status).toMatch(/^CapEff:\t0+$/m);
+    expect(status).toMatch(/^CapBnd:\t0+$/m);
+    expect(status).toMatch(/^CapAmb:\t0+$/m);
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+    expect(status).toMatch(/^Seccomp:\t2$/m);
+  });
+
+  it("runs under the expected uid and no group besides", async () => {
+    const ids = await runInside(
+      socketPath,
+      `return [process.getuid(), process.getgid(), process.getgroups()]`,
+    );
+    expect(ids).toEqual([expectedUid, expectedUid, [expectedUid]]);
+  });
+
+  it("has only the declared environment, and its init has none", async () => {
+    const env = await runInside<object>(socketPath, `return process.env`);
+    const declared = name === "contained" ? {} : { SECRET_LOOKING: "value" };
+    expect(env).toEqual({ NODE_ENV: "production", MCP_ID: expect.any(String), ...declared });
+    const init = await runInside<string>(socketPath, `return fs.readFileSync("/proc/1/environ", "utf8")`);
+    expect(init).not.toContain("SECRET_LOOKING");
+    expect(init).not.toContain("HOME");
+  });
+
+  it("sees its init and itself", async () => {
+    const pids = await runInside(
+      socketPath,
+      `return fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name))`,
+    );
+    expect(pids).toEqual(["1", "2"]);
+  });
+
+  it("inherits the listener and nothing else", async () => {
+    const targets = await runInside<number[]>(
+      socketPath,
+      // A grandchild that gets everything not marked close-on-exec.
+      `return spawnSync("/usr/bin/ls", ["-l", "/proc/self/fd"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).stdout.split("\\n").filter((line) => line.includes("->")).map((line) => Number(/ (\\d+) ->/.exec(line)[1]))`,
+    );
+    // ls itself has 3 open on the directory it lists.
+    expect(targets).toEqual([0, 1, 2, 3]);
+  });
+
+  it("finds only the sandbox in the root, and no file of the host outside /usr", async () => {
+    const found = await runInside<string[]>(socketPath, `return fs.readdirSync("/").toSorted()`);
+    expect(found).toEqual(["app", "bin", "dev", "lib", "lib64", "node", "proc", "tmp", "usr"]);
+    const paths = [
+      "/etc/shadow",
+      "/etc/passwd",
+      "/root",
+      "/home",
+      "/run",
+      "/sys",
+      "/var",
+      process.cwd(),
+      socketPath,
+    ];
+    const readable = await runInside(
+      socketPath,
+      `return ${JSON.stringify(paths)}.filter((path) => fs.existsSync(path))`,
+    );
+    expect(readable).toEqual([]);
+  });
+
+  it("writes to /tmp and nowhere else", async () => {
+    const writable = await runInside(
+      socketPath,
+      `const found = [];
+       const visit = (path) => {
+         try { fs.writeFileSync(path + "/probe", ""); found.push(path); fs.rmSync(path + "/probe"); } catch {}
+         for (const entry of fs.readdirSync(path, { withFileTypes: true }))
+           if (entry.isDirectory()) try { visit(path + "/" + entry.name) } catch {}
+       };
+       for (const path of ["/app", "/dev", "/tmp"]) visit(path);
+       for (const path of ["/", "/usr", "/usr/bin", "/proc", "/proc/sys/kernel"])
+         try { fs.writeFileSync(path + "/probe", ""); found.push(path) } catch {}
+       return found;`,
+    );
+    expect(writable).toEqual(["/tmp"]);
+  });
+
+  it("fills its /tmp up to the limit and no further", async () => {
+    const outcome = await runInside(
+      socketPath,
+      `const chunk = Buffer.alloc(1 << 20);
+       let written = 0;
+       try { for (let file = 0; ; file++) { for (let i = 0; i < 32; i++) { fs.appendFileSync("/tmp/fill-" + file, chunk); written++; } } }
+       catch (error) { return { code: error.code, isBelow: written <= 64 } }
+       finally { for (const name of fs.readdirSync("/tmp")) fs.rmSync("/tmp/" + name) }`,
+    );
+    expect(outcome).toEqual({ code: "ENOSPC", isBelow: true });
+  });
+
+  it("reaches no loopback, no address and no abstract socket of the host", async () => {
+    await using sockets = new AsyncDisposableStack();
+    const tcp = sockets.use(createServer());
+    await new Promise<void>((resolve) => tcp.listen(0, resolve));
+    const address = tcp.address();
+    const port = typeof address === "object" && address ? address.port : 0;
+    const abstract = `\0minimcp-test-${process.pid}`;
+    const hidden = sockets.use(createSocketServer());
+    await new Promise<void>((resolve) => hidden.listen(abstract, resolve));
+    const outcomes = await runInside<string[]>(
+      socketPath,
+      `return Promise.all([
+         tryConnect({ host: "127.0.0.1", port: ${port} }), tryConnect({ host: "::1", port: ${port} }),
+         tryConnect({ host: "192.0.2.1", port: 443 }), tryConnect({ path: ${JSON.stringify(abstract)} })])`,
+    );
+    expect(outcomes).not.toContain("connected");
+  });
+
+  it("opens no namespace of its own, by unshare or by clone", async () => {
+    const codes = await runInside<(number | null)[]>(
+      socketPath,
+      `return ["--user", "--mount", "--net", "--pid"].map((kind) => spawnSync("/usr/bin/unshare", [kind, "/usr/bin/true"]).status)`,
+    );
+    expect(codes).not.toContain(0);
+  });
+
+  it("gains nothing from a set-uid program", async () => {
+    const uid = await runInside(
+      socketPath,
+      `const found = ["/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd"].find((path) => fs.existsSync(path) && fs.statSync(path).mode & 0o4000);
+       if (!found) return process.getuid();
+       const child = spawn(found, [], { stdio: "pipe" });
+       await new Promise((resolve) => setImmediate(resolve));
+       try { return Number(/^Uid:\\t\\d+\\t(\\d+)/m.exec(fs.readFileSync("/proc/" + child.pid + "/status", "utf8"))[1]) }
+       catch { return process.getuid() } finally { child.kill("SIGKILL") }`,
+    );
+    expect(uid).toBe(expectedUid);
+  });
+
+  it("runs WebAssembly and fetch within its limits", async () => {
+    const outcome = await runInside(
+      socketPath,
+      `new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])));
+       return fetch("http://127.0.0.1:9/").then(() => "answered", (error) => error.cause.code)`,
+    );
+    expect(["ECONNREFUSED", "ENETUNREACH", "bad port"]).toContain(outcome ?? "bad port");
+  });
+});
+
+async function openBroker(pool: Pool): Promise<AsyncDisposable & { path: string }> {
+  const path = join(pool.directory, "broker.sock");
+  const server = createServer((_, response) => response.end("from the broker"));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  await chmod(path, 0o600);
+  return { path, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+}
+
+describe.each(reachableLevels)("the broker's socket at $level", ({ level, without }) => {
+  it("is reached by its child", async () => {
+    await using directory = await makeTestDirectory();
+    await using pool = await openPool(await directory.options(without));
+    await using broker = await openBroker(pool);
+    const egressSocket = broker.path;
+    const child = await pool.start({
+      id: "egress",
+      bundleDirectory: fixtureServer,
+      entry: "server.js",
+      egressSocket,
+    });
+    const path = pool.isolation.parts.namespaces ? egressSocketInside : egressSocket;
+    expect(await runInside(child.socketPath, `return tryConnect({ path: "${path}" })`)).toBe("connected");
+  });
+
+  it.runIf(level !== "none")("is out of reach for every other child", async () => {
+    await using directory = await makeTestDirectory();
+    await using pool = await openPool(await directory.options(without));
+    await using broker = await openBroker(pool);
+    await pool.start({
+      id: "egress",
+      bundleDirectory: fixtureServer,
+      entry: "server.js",
+      egressSocket: broker.path,
+    });
+    const other = await pool.start({ id: "other", bundleDirectory: fixtureServer, entry: "server.js" });
+    const outcomes = await runInside<string[]>(
+      other.socketPath,
+      `return Promise.all([tryConnect({ path: "${broker.path}" }), tryConnect({ path: "${egressSocketInside}" })])`,
+    );
+    expect(outcomes).not.toContain("connected");
+  });
+});
+
+describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a child at hardened", () => {
+  it("has its own uid and no capability, reads nothing but its bundle and writes nothing", async () => {
+    await using directory = await makeTestDirectory();
+    await using pool = await openPool(await directory.options(["bwrap"]));
+    const child = await pool.start({
+      id: "hard",
+      bundleDirectory: fixtureServer,
+      entry: "server.js",
+      env: { DECLARED: "1" },
+    });
+    const seen = await runInside(
+      child.socketPath,
+      `const attempt = (action) => { try { action(); return "done" } catch (error) { return error.code } };
+       const status = spawnSync("/usr/bin/cat", ["/proc/self/status"], { encoding: "utf8", env: {} }).stdout;
+       return {
+         env: process.env, uid: process.getuid(), groups: process.getgroups(),
+         read: attempt(() => fs.readFileSync("/etc/passwd")), write: attempt(() => fs.writeFileSync("/tmp/minimcp-hardened", "")),
+         noNewPrivileges: /^NoNewPrivs:\\t1$/m.test(status), capabilities: status.match(/^Cap\\w+:\\t0+$/gm).length,
+       }`,
+    );
+    expect(seen).toEqual({
+      env: { NODE_ENV: "production", MCP_ID: "hard", DECLARED: "1" },
+      uid: child.uid,
+      groups: [child.uid],
+      read: "ERR_ACCESS_DENIED",
+      write: "ERR_ACCESS_DENIED",
+      noNewPrivileges: true,
+      capabilities: 5,
+    });
+  });
+});

@@ -1,0 +1,101 @@
+// The attack on the lease: the worker is killed with SIGKILL and its children go on with nobody to end them.
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+import { describe, expect, it } from "vitest";
+
+import { type PoolEvent, openPool } from "../src/index.ts";
+import { processesOfUid, startTimeOf, waitUntil } from "../src/processes.ts";
+import {
+  copyForUser,
+  fixtureServer,
+  hasNamespaces,
+  isRoot,
+  makeTestDirectory,
+  reachableLevels,
+  runInside,
+} from "./support/host.ts";
+import { startOwner } from "./support/owner.ts";
+
+const ordinaryUid = 65_534;
+
+describe.each(reachableLevels)("at $level", ({ level, without }) => {
+  it("no process of a child outlives its killed worker by two seconds, and the next opener clears its files", async () => {
+    await using directory = await makeTestDirectory();
+    const { runtimeDirectory, nodeBinary, toolPath } = await directory.options(without);
+    const order = { runtimeDirectory, nodeBinary, bundleDirectory: fixtureServer };
+    await using owner = await startOwner({ ...order, ...(toolPath ? { toolPath: [...toolPath] } : {}) });
+    expect(owner.level).toBe(level);
+
+    await owner.kill();
+    const isGone = await waitUntil(async () => {
+      const byUid = owner.childUid === undefined ? [] : await processesOfUid(owner.childUid);
+      return byUid.length === 0 && (await startTimeOf(owner.childPid)) === undefined;
+    }, 2_000);
+    expect(isGone).toBe(true);
+
+    expect(existsSync(owner.socketPath)).toBe(true);
+    const events: PoolEvent[] = [];
+    await using pool = await openPool({
+      ...(await directory.options(without)),
+      log: (event) => events.push(event),
+    });
+    expect(events[0]).toEqual({ kind: "swept", owners: [expect.any(String)] });
+    expect(existsSync(dirname(dirname(owner.socketPath)))).toBe(false);
+    expect(await readdir(join(runtimeDirectory, "o"))).toHaveLength(2);
+    expect(pool.isolation.level).toBe(level);
+  });
+
+  it("a living owner's child and files are left alone by whoever opens beside it", async () => {
+    await using directory = await makeTestDirectory();
+    const { runtimeDirectory, nodeBinary, toolPath } = await directory.options(without);
+    const order = { runtimeDirectory, nodeBinary, bundleDirectory: fixtureServer };
+    await using owner = await startOwner({ ...order, ...(toolPath ? { toolPath: [...toolPath] } : {}) });
+    for (let round = 0; round < 2; round++) {
+      await using pool = await openPool(await directory.options(without));
+      const child = await pool.start({ id: "beside", bundleDirectory: fixtureServer, entry: "server.js" });
+      expect(child.uid).not.toBe(owner.childUid ?? -1);
+    }
+    expect(await runInside(owner.socketPath, "return 1")).toBe(1);
+  });
+});
+
+describe.runIf(isRoot && hasNamespaces)("at contained", () => {
+  it("no process of a child outlives its killed worker by two seconds", async () => {
+    await using directory = await makeTestDirectory();
+    const { bundle, ...rest } = await copyForUser(directory.path, ordinaryUid);
+    await using owner = await startOwner({ ...rest, bundleDirectory: bundle, uid: ordinaryUid });
+    expect(owner.level).toBe("contained");
+    const before = await processesOfUid(ordinaryUid);
+    expect(before).toContain(owner.childPid);
+    await owner.kill();
+    expect(await waitUntil(async () => (await startTimeOf(owner.childPid)) === undefined, 2_000)).toBe(true);
+    const descendants = async (): Promise<number[]> =>
+      (await processesOfUid(ordinaryUid)).filter((pid) => before.includes(pid));
+    expect(await waitUntil(async () => (await descendants()).length === 0, 2_000)).toBe(true);
+  });
+});
+
+describe.runIf(isRoot)("at hardened", () => {
+  it("a descendant that got away from a killed worker is ended by the next opener", async () => {
+    await using directory = await makeTestDirectory();
+    const { runtimeDirectory, nodeBinary, toolPath = [] } = await directory.options(["bwrap"]);
+    const owner = await startOwner({
+      runtimeDirectory,
+      nodeBinary,
+      bundleDirectory: fixtureServer,
+      toolPath: [...toolPath],
+    });
+    const uid = owner.childUid ?? -1;
+    await runInside(
+      owner.socketPath,
+      `spawn("/usr/bin/setsid", ["sleep", "61"], { stdio: "ignore", detached: true }).unref(); return null`,
+    );
+    await owner.kill();
+    expect(await waitUntil(async () => (await processesOfUid(uid)).length === 1, 2_000)).toBe(true);
+    await using pool = await openPool(await directory.options(["bwrap"]));
+    expect(pool.children()).toEqual([]);
+    expect(await processesOfUid(uid)).toEqual([]);
+  });
+});
