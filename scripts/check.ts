@@ -17,12 +17,12 @@ const bin = (name: string): string => join(repositoryRoot, "node_modules/.bin", 
 const stages: Record<string, (signal: AbortSignal) => Promise<Verdict>> = {
   format: (signal) => runTool(bin("oxfmt"), ["--check"], { signal }),
   lint: (signal) =>
-    runTool(bin("oxlint"), ["--type-aware", "--deny-warnings", "--report-unused-disable-directives"], {
+    runTool(bin("oxlint"), ["--deny-warnings", "--report-unused-disable-directives"], {
       signal,
     }),
   types: (signal) => runTool(bin("tsc"), ["--noEmit", "--project", repositoryRoot], { signal }),
   boundaries: (signal) => runTool(bin("turbo"), ["boundaries"], { signal }),
-  unused: (signal) => runTool(bin("knip"), ["--no-progress", "--treat-config-hints-as-errors"], { signal }),
+  unused: (signal) => runTool(bin("knip"), ["--no-progress"], { signal }),
   lockfile: checkLockfile,
   migrations: checkMigrations,
   generated: (signal) =>
