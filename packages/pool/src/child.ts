@@ -147,7 +147,7 @@ export class SandboxedChild implements Child {
   /** Ends the child without grace. */
   kill(): void {
     if (this.#state.kind === "dead") return;
-    this.#state = { kind: "stopping", since: this.#parts.now() };
+    if (this.#state.kind !== "stopping") this.#state = { kind: "stopping", since: this.#parts.now() };
     // Its whole process group; inside namespaces the death of the outermost process takes the rest along.
     signalProcess(-this.pid, "SIGKILL");
   }
@@ -201,7 +201,7 @@ export class SandboxedChild implements Child {
 
   /** What a uid of its own does not cover: releasing that ends all its processes. */
   async #endDescendants(): Promise<void> {
-    if (!this.#hasNamespaces) return signalProcess(-this.pid, "SIGKILL");
+    if (this.isolation.level === "none") return signalProcess(-this.pid, "SIGKILL");
     const init = this.#namespaceInit;
     if (!init) return;
     const isGone = await waitUntil(async () => {

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { type Server, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -67,6 +67,7 @@ export async function probeHost(host: Host, signal?: AbortSignal): Promise<Isola
   for (const level of candidateLevels()) {
     signal?.throwIfAborted();
     const probe = await probeLevel(host, level, signal);
+    signal?.throwIfAborted();
     if (probe.failures.length === 0 && probe.parts) {
       return { level, parts: probe.parts, advice: [...new Set([...advice, ...adviseAbove(level)])] };
     }
@@ -105,7 +106,8 @@ async function probeLevel(
 
   const canary = join(runtime.directory, "canary");
   // Open to everyone on the host: only the sandbox can keep the child from it.
-  await writeFile(canary, randomBytes(16).toString("hex"), { mode: 0o644 });
+  await writeFile(canary, randomBytes(16).toString("hex"));
+  await chmod(canary, 0o644);
   const loopback = resources.use(createServer((socket) => socket.destroy()));
   await once(loopback.listen(0, "127.0.0.1"), "listening");
   const targets: ProbeTargets = {
@@ -137,6 +139,7 @@ async function probeLevel(
     const limit = AbortSignal.any([AbortSignal.timeout(probeTimeoutMs), ...(signal ? [signal] : [])]);
     const kill = (): void => signalProcess(-pid, "SIGKILL");
     limit.addEventListener("abort", kill, { once: true });
+    if (limit.aborted) kill();
     const [printed, complaint] = await Promise.all([text(stdout), text(stderr), once(child, "close")]);
     limit.removeEventListener("abort", kill);
     if (limit.aborted) return { failures: [`no answer within ${probeTimeoutMs} ms`] };

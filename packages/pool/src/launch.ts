@@ -242,7 +242,12 @@ function closeStrayDescriptors(
   if (plan.level === "none" && !(plan.tools.bash && plan.tools.env)) return command;
   // dash cannot name a descriptor above 9. A standard input that is a socket makes bash read its start-up files, as
   // under rshd; -p ignores BASH_ENV. What bash exports unasked is taken away again.
-  const bash = [need(plan.tools, "bash"), "--norc", "-p", "-c"];
+  if (!plan.tools.bash) {
+    throw new Error(
+      `bash is not installed, and the worker was started with descriptors ${strays.join(", ")} open`,
+    );
+  }
+  const bash = [plan.tools.bash, "--norc", "-p", "-c"];
   const closing = strays.map((descriptor) => `${descriptor}>&-`).join(" ");
   const script = `exec ${closing}; unset OLDPWD PWD _; exec "$@"`;
   const clean = [need(plan.tools, "env"), "-u", "SHLVL"];

@@ -7,19 +7,24 @@ export async function childrenOf(pid: number): Promise<number[]> {
   return list.split(" ").filter(Boolean).map(Number);
 }
 
-/** Pids of all processes that run under a real uid, zombies left out: they hold nothing any more. */
-export async function processesOfUid(uid: number): Promise<number[]> {
+/** Pids of all processes of the host by real uid, zombies left out: they hold nothing any more. */
+export async function processesByUid(): Promise<Map<number, number[]>> {
+  const byUid = new Map<number, number[]>();
   const names = await readdir("/proc").catch(() => []);
-  const found = await Promise.all(
-    names
-      .filter((name) => /^\d+$/.test(name))
-      .map(async (name) => {
-        const status = await readFile(`/proc/${name}/status`, "utf8").catch(() => "");
-        const owner = /^Uid:\s+(\d+)/m.exec(status)?.[1];
-        return owner === String(uid) && !/^State:\s+[ZX]/m.test(status) ? [Number(name)] : [];
-      }),
+  const pids = names.map(Number).filter(Number.isInteger);
+  await Promise.all(
+    pids.map(async (pid) => {
+      const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+      const owner = /^Uid:\s+(\d+)/m.exec(status)?.[1];
+      if (owner === undefined || /^State:\s+[ZX]/m.test(status)) return;
+      byUid.set(Number(owner), [...(byUid.get(Number(owner)) ?? []), pid]);
+    }),
   );
-  return found.flat();
+  return byUid;
+}
+
+export async function processesOfUid(uid: number): Promise<number[]> {
+  return (await processesByUid()).get(uid) ?? [];
 }
 
 /** Identity of a process that survives pid reuse: its start time in clock ticks since boot (proc(5), stat field 22). */

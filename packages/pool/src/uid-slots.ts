@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 
 import { type FileLock, tryLock } from "./file-lock.ts";
 import { PoolError } from "./pool-error.ts";
-import { processesOfUid, waitUntil } from "./processes.ts";
+import { processesByUid, processesOfUid, waitUntil } from "./processes.ts";
 import { claimDirectory } from "./runtime-directory.ts";
 
 export interface UidSlotOptions {
@@ -51,9 +51,10 @@ export class UidSlots {
   static async open(options: UidSlotOptions, tools: UidTools): Promise<UidSlots> {
     await claimDirectory(options.lockDirectory, 0o700);
     const slots = new UidSlots(options, tools);
+    const running = await processesByUid();
     for (const name of await readdir(options.lockDirectory)) {
       const uid = Number(/^(\d+)\.lock$/.exec(name)?.[1]);
-      if (!slots.#covers(uid) || (await processesOfUid(uid)).length === 0) continue;
+      if (!slots.#covers(uid) || !running.has(uid)) continue;
       const lock = tryLock(join(options.lockDirectory, name));
       if (!lock) continue;
       try {
@@ -103,6 +104,7 @@ export class UidSlots {
       await promisify(execFile)(setpriv, [...identity, sh, "-c", "kill -KILL -1"], {
         env: {},
         cwd: "/",
+        timeout: clearTimeoutMs,
       }).catch(() => {});
       return (await processesOfUid(uid)).length === 0;
     }, clearTimeoutMs);

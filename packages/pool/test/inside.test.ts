@@ -1,5 +1,5 @@
 // The attack: a hostile MCP server looks for anything of the host that it can read, reach, keep or become.
-import { chmod } from "node:fs/promises";
+import { chmod, readFile, readdir } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createSocketServer } from "node:net";
 import { join } from "node:path";
@@ -38,7 +38,7 @@ const situations: Situation[] = [
         id: "look",
         bundleDirectory: fixtureServer,
         entry: "server.js",
-        env: { SECRET_LOOKING: "value" },
+        env: { SECRET_LOOKING: "look-for-this" },
       });
       return {
         socketPath: child.socketPath,
@@ -100,11 +100,23 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
 
   it("has only the declared environment, and its init has none", async () => {
     const env = await runInside<object>(socketPath, `return process.env`);
-    const declared = name === "contained" ? {} : { SECRET_LOOKING: "value" };
-    expect(env).toEqual({ NODE_ENV: "production", MCP_ID: expect.any(String), ...declared });
+    expect(env).toEqual({
+      NODE_ENV: "production",
+      MCP_ID: expect.any(String),
+      SECRET_LOOKING: "look-for-this",
+    });
     const init = await runInside<string>(socketPath, `return fs.readFileSync("/proc/1/environ", "utf8")`);
     expect(init).not.toContain("SECRET_LOOKING");
     expect(init).not.toContain("HOME");
+  });
+
+  it("shows no value of its environment in a command line of the host", async () => {
+    const pids = (await readdir("/proc")).filter((file) => /^\d+$/.test(file));
+    const lines = await Promise.all(
+      pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")),
+    );
+    expect(lines.some((line) => line.includes("bwrap"))).toBe(true);
+    expect(lines.filter((line) => line.includes("look-for-this"))).toEqual([]);
   });
 
   it("sees its init and itself", async () => {
