@@ -50,7 +50,7 @@ const filterDescriptor = 9;
  *
  * @throws when a tool that the level needs is not on the host.
  */
-export function buildCommand(plan: LaunchPlan): Command {
+function buildCommand(plan: LaunchPlan): Command {
   return commandBuilders[plan.level](plan);
 }
 
