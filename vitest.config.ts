@@ -1,14 +1,18 @@
 import { defineConfig } from "vitest/config";
 
-// `npm test` runs everything that is quick; the suites under test/slow run only with `pnpm test:all`.
-const all = process.env["MINIMCP_TEST"] === "all";
+// `npm test` runs everything that is quick, `pnpm test:all` also what lies in a folder named `slow`.
+const slow = "**/slow/**/*.test.ts";
+const everywhere = ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "test/**/*.test.ts"];
+const choice = process.env["MINIMCP_TEST"];
 
 export default defineConfig({
   test: {
-    include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "test/**/*.test.ts"],
-    exclude: ["**/node_modules/**", "**/dist/**", ...(all ? [] : ["test/slow/**"])],
+    include: choice === "slow" ? ["{packages/*/,apps/*/,}test/**/slow/**/*.test.ts"] : everywhere,
+    exclude: ["**/node_modules/**", "**/dist/**", ...(choice === undefined ? [slow] : [])],
+    passWithNoTests: choice === "slow",
     // One PostgreSQL for the whole run; each file works on a copy of a migrated database.
     globalSetup: ["test/support/global-setup.ts"],
+    setupFiles: ["test/support/assert-no-leaks.ts"],
     // Two cores: more files at once only make the children's start-up timeouts flaky.
     maxWorkers: 2,
     pool: "forks",

@@ -2,7 +2,7 @@
 // has, before anything is installed, so it is plain JavaScript without dependencies. It installs, builds what the
 // command runs, and hands over to the Node version that the lockfile brings along.
 import process from "node:process";
-import { commands } from "./bootstrap/commands.mjs";
+import { commands, userDirectory } from "./bootstrap/commands.mjs";
 import { buildPackages } from "./bootstrap/build-packages.mjs";
 import { installDebianPackages } from "./bootstrap/install-debian-packages.mjs";
 import { installDependencies } from "./bootstrap/install-dependencies.mjs";
@@ -39,11 +39,10 @@ async function main() {
   });
   if (command.debianPackages) await installDebianPackages();
 
-  const userDirectory = process.env.INIT_CWD ?? process.cwd();
   const environment = { ...runEnvironment(), INIT_CWD: userDirectory, ...command.environment };
   const followParent = ["--import", new URL("bootstrap/follow-parent.mjs", import.meta.url).href];
   return await runProcess(nodeBinary, [...followParent, ...command.run, ...args], {
-    cwd: command.inUserDirectory ? userDirectory : (command.directory ?? repositoryRoot),
+    cwd: command.directory ?? repositoryRoot,
     env: environment,
     stdio: ["inherit", "inherit", "inherit", "ipc"],
   });
