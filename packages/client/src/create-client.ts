@@ -1,14 +1,10 @@
 import type { AppRouter, InstanceView } from "@minimcp/shared";
-import {
-  createTRPCClientProxy,
-  type TRPCClient,
-  type TRPCRequestOptions,
-  TRPCUntypedClient,
-} from "@trpc/client";
+import type { TRPCClient } from "@trpc/client";
 
 import { callAs } from "./call-as.ts";
+import { createProcedures } from "./procedures.ts";
 import type { Fetch } from "./read-answer.ts";
-import { type Call, createSendCall } from "./send-call.ts";
+import { createSendCall } from "./send-call.ts";
 import { fixedSession, storedSession } from "./session.ts";
 import type { TokenStore } from "./token-store.ts";
 import { waitOutLimits } from "./wait-out-limits.ts";
@@ -67,7 +63,7 @@ export function createMiniMcpClient(options: ClientOptions): MiniMcpClient {
     }),
     options.maxRetryWaitMs ?? 60_000,
   );
-  const anonymous = createTRPCClientProxy<AppRouter>(new CallingClient(send));
+  const anonymous = createProcedures(send);
   const session =
     options.store === undefined
       ? fixedSession(options.token)
@@ -75,31 +71,12 @@ export function createMiniMcpClient(options: ClientOptions): MiniMcpClient {
           const { tokens } = await anonymous.auth.refresh.mutate({ refreshToken });
           return tokens;
         });
-  const procedures = createTRPCClientProxy<AppRouter>(new CallingClient(callAs(session, send)));
+  const procedures = createProcedures(callAs(session, send));
   const ours: Pick<MiniMcpClient, "waitUntilReady"> = {
     waitUntilReady: ({ id }, waiting = {}) =>
       waitUntilReady((signal) => procedures.mcp.get.query({ id }, signal && { signal }), waiting),
   };
-  // The procedures are a proxy that answers to every name and takes no properties, so they go behind ours.
-  return Object.assign(Object.create(procedures), ours);
-}
-
-/** tRPC's client with our way of calling in place of its links: those cannot throw an error class of their own. */
-class CallingClient extends TRPCUntypedClient<AppRouter> {
-  readonly #call: (call: Call) => Promise<unknown>;
-
-  constructor(call: (call: Call) => Promise<unknown>) {
-    super({ links: [] });
-    this.#call = call;
-  }
-
-  override query(path: string, input?: unknown, options?: TRPCRequestOptions): Promise<unknown> {
-    return this.#call({ type: "query", path, input, signal: options?.signal });
-  }
-
-  override mutation(path: string, input?: unknown, options?: TRPCRequestOptions): Promise<unknown> {
-    return this.#call({ type: "mutation", path, input, signal: options?.signal });
-  }
+  return Object.assign(procedures, ours);
 }
 
 /** @throws TypeError */

@@ -1,5 +1,7 @@
 import type { AppRouter, InputIssue } from "@minimcp/shared";
-import { httpLink, TRPCClientError, TRPCUntypedClient } from "@trpc/client";
+import type { TRPCClientError } from "@trpc/client";
+// oxlint-disable-next-line no-restricted-imports -- The index of @trpc/client brings WebSockets along, a sixth of this client.
+import { httpLink } from "@trpc/client/links/httpLink";
 import superjson from "superjson";
 
 import { abortedBy } from "./abort.ts";
@@ -25,38 +27,47 @@ export type SendCall = (call: Call, accessToken?: string) => Promise<unknown>;
  */
 export function createSendCall(options: { url: string; fetch: Fetch; timeoutMs: number }): SendCall {
   const { url, timeoutMs } = options;
-  const trpc = new TRPCUntypedClient<AppRouter>({
-    links: [
-      httpLink({
-        url,
-        transformer: superjson,
-        headers: ({ op }) => authorization(op.context["accessToken"]),
-        fetch: (address, init) =>
-          readAnswer(options.fetch, String(address), { ...init, signal: init?.signal ?? null }),
-      }),
-    ],
-  });
+  const link = httpLink<AppRouter>({
+    url,
+    transformer: superjson,
+    headers: ({ op }) => authorization(op.context["accessToken"]),
+    fetch: (address, init) =>
+      readAnswer(options.fetch, String(address), { ...init, signal: init?.signal ?? null }),
+  })({});
 
-  return async ({ type, path, input, signal }, accessToken) => {
-    const timeout = AbortSignal.timeout(timeoutMs);
-    try {
-      const output = await trpc[type](path, input, {
-        signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
-        context: { accessToken },
+  function exchange(call: Call, accessToken: string | undefined, signal: AbortSignal): Promise<unknown> {
+    const { type, path, input } = call;
+    return new Promise((resolve, reject) => {
+      link({
+        op: { id: 1, type, path, input, context: { accessToken }, signal },
+        next: () => {
+          throw new Error("this link is the last");
+        },
+      }).subscribe({
+        next: ({ result }) => resolve("data" in result ? result.data : undefined),
+        error: (error) => reject(toMiniMcpError(error, { url, path })),
       });
+    });
+  }
+
+  return async (call, accessToken) => {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const signal = call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]);
+    try {
+      const output = await exchange(call, accessToken, signal);
       if (output === undefined) throw foreignAnswer(url, { status: 200, retryAfterSeconds: undefined });
       return output;
     } catch (error) {
-      if (signal?.aborted) throw abortedBy(signal);
-      if (timeout.aborted) {
-        throw new MiniMcpError(
-          "client.timeout",
-          `The server did not answer ${path} within ${timeoutMs} ms.` +
-            (type === "mutation" ? " Whether it was carried out is unknown: look before you repeat it." : ""),
-          { cause: error },
-        );
-      }
-      throw toMiniMcpError(error, { url, path });
+      if (call.signal?.aborted) throw abortedBy(call.signal);
+      if (!timeout.aborted) throw error;
+      throw new MiniMcpError(
+        "client.timeout",
+        `The server did not answer ${call.path} within ${timeoutMs} ms.` +
+          (call.type === "mutation"
+            ? " Whether it was carried out is unknown: look before you repeat it."
+            : ""),
+        { cause: error },
+      );
     }
   };
 }
@@ -65,8 +76,10 @@ function authorization(accessToken: unknown): Record<string, string> {
   return typeof accessToken === "string" ? { authorization: `Bearer ${accessToken}` } : {};
 }
 
-function toMiniMcpError(error: unknown, call: { url: string; path: string }): unknown {
-  if (!(error instanceof TRPCClientError)) return error;
+function toMiniMcpError(
+  error: TRPCClientError<AppRouter>,
+  call: { url: string; path: string },
+): MiniMcpError {
   if (error.cause instanceof MiniMcpError) return error.cause;
   const answer = error.meta?.["response"];
   if (!(answer instanceof Answer)) {

@@ -1,0 +1,40 @@
+import type { AppRouter } from "@minimcp/shared";
+import type { TRPCClient } from "@trpc/client";
+
+import type { Call } from "./send-call.ts";
+
+type Send = (call: Call) => Promise<unknown>;
+
+interface CallOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** The procedures as tRPC's own client has them: `mcp.create.mutate(input, { signal })`. */
+export function createProcedures(send: Send): TRPCClient<AppRouter> {
+  const sendAs =
+    (type: Call["type"]) =>
+    (path: string, input?: unknown, options?: CallOptions): Promise<unknown> =>
+      send({ type, path, input, signal: options?.signal });
+  // Under this symbol tRPC's integrations, such as the one with TanStack Query, look for a client's plain functions.
+  const untyped = { query: sendAs("query"), mutation: sendAs("mutation") };
+  return Object.assign(Object.create(proxyAt([], send)), { [Symbol.for("trpc_untypedClient")]: untyped });
+}
+
+const callTypes: ReadonlyMap<string | undefined, Call["type"]> = new Map([
+  ["query", "query"],
+  ["mutate", "mutation"],
+] as const);
+
+/** Answers to every name with a function, so that any path of the router can be written down and called. */
+function proxyAt(path: readonly string[], send: Send): object {
+  return new Proxy(() => undefined, {
+    // A promise that resolves with it asks for `then`, and must not find one.
+    get: (_, name) =>
+      typeof name === "string" && name !== "then" ? proxyAt([...path, name], send) : undefined,
+    apply(_, __, [input, options]: [unknown, CallOptions?]) {
+      const type = callTypes.get(path.at(-1));
+      if (type === undefined) throw new TypeError(`${path.join(".")} must end with query or mutate`);
+      return send({ type, path: path.slice(0, -1).join("."), input, signal: options?.signal });
+    },
+  });
+}
