@@ -1,3 +1,5 @@
+export { DatabaseUnavailable } from "@minimcp/db";
+
 export { type ApiKeyProvider, type ApiKeyView } from "./api-key/api-key-view.ts";
 export { CreateApiKey, createApiKey } from "./api-key/create-api-key.ts";
 export { deleteApiKey } from "./api-key/delete-api-key.ts";
@@ -28,6 +30,7 @@ export {
   databaseActor,
   defaultSettings,
   type RequestOrigin,
+  requireUser,
   type Settings,
 } from "./context.ts";
 export {
@@ -69,6 +72,7 @@ export { listTypes, type ServerTypeView, type TypeList } from "./mcp/list-types.
 export type { ReceiptView } from "./mcp/receipt-view.ts";
 export { revokeInstance, terminateInstance } from "./mcp/revoke-instance.ts";
 export type { Snippets } from "./mcp/snippets.ts";
+export { NoInput } from "./no-input.ts";
 export type { Page } from "./page.ts";
 export { isPermission, isPermitted, type Permission, permissionsOf, permissionTable } from "./permission.ts";
 export {

@@ -8,14 +8,15 @@ import {
   isPermitted,
   type Permission,
   type Principal,
+  requireUser,
   Unauthenticated,
 } from "@minimcp/core";
 import { initTRPC, TRPCError } from "@trpc/server";
-import superjson from "superjson";
 
 import type { RouterContext } from "./context.ts";
 import { answerFor, type ErrorAnswer, toWireError } from "./errors.ts";
 import { refuseHostileShape } from "./hostile-shape.ts";
+import { transformer } from "./transformer.ts";
 
 interface ProcedureMeta {
   permission: Permission;
@@ -29,7 +30,7 @@ const t = initTRPC
   .context<object>()
   .meta<ProcedureMeta>()
   .create({
-    transformer: superjson,
+    transformer,
     errorFormatter({ shape, error, ctx }) {
       const answer = answerFor(error);
       return {
@@ -88,9 +89,13 @@ export function procedure(permission: Permission) {
   });
 }
 
-/** @throws Unauthenticated when nobody has signed in, Forbidden when somebody has who may not */
+/**
+ * @throws Unauthenticated when nobody has signed in, Forbidden when somebody has who may not, PreconditionFailed when
+ *   the product itself calls what is about one person's things
+ */
 function requirePermission(principal: Principal, permission: Permission): void {
   if (isPermitted(principal, permission)) return;
+  if (principal.kind === "system") requireUser({ principal });
   if (principal.kind === "anonymous") {
     throw new Unauthenticated("auth.signInRequired", "This needs a sign-in. Send an access token.");
   }

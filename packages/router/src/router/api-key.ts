@@ -1,4 +1,12 @@
-import { ApiKeyId, CreateApiKey, createApiKey, deleteApiKey, getApiKey, listApiKeys } from "@minimcp/core";
+import {
+  ApiKeyId,
+  CreateApiKey,
+  createApiKey,
+  deleteApiKey,
+  getApiKey,
+  listApiKeys,
+  NoInput,
+} from "@minimcp/core";
 import type { TRPCRouterRecord } from "@trpc/server";
 
 import { procedure } from "../trpc.ts";
@@ -7,7 +15,9 @@ export const apiKey = {
   create: procedure("apikey:manage:own")
     .input(CreateApiKey)
     .mutation(({ ctx, input }) => createApiKey(ctx, input)),
-  list: procedure("apikey:manage:own").query(({ ctx }) => listApiKeys(ctx)),
+  list: procedure("apikey:manage:own")
+    .input(NoInput)
+    .query(({ ctx }) => listApiKeys(ctx)),
   get: procedure("apikey:manage:own")
     .input(ApiKeyId)
     .query(({ ctx, input }) => getApiKey(ctx, input)),

@@ -1,4 +1,4 @@
-import { me, Refresh, refresh, SignIn, signIn, signOut, SignUp, signUp } from "@minimcp/core";
+import { me, NoInput, Refresh, refresh, SignIn, signIn, signOut, SignUp, signUp } from "@minimcp/core";
 import type { TRPCRouterRecord } from "@trpc/server";
 
 import { procedure } from "../trpc.ts";
@@ -13,6 +13,10 @@ export const auth = {
   refresh: procedure("public")
     .input(Refresh)
     .mutation(({ ctx, input }) => refresh(ctx, input)),
-  signOut: procedure("own").mutation(({ ctx }) => signOut(ctx)),
-  me: procedure("own").query(({ ctx }) => me(ctx)),
+  signOut: procedure("own")
+    .input(NoInput)
+    .mutation(({ ctx }) => signOut(ctx)),
+  me: procedure("own")
+    .input(NoInput)
+    .query(({ ctx }) => me(ctx)),
 } satisfies TRPCRouterRecord;

@@ -7,6 +7,7 @@ import {
   ListInstances,
   listInstances,
   listTypes,
+  NoInput,
   revokeInstance,
 } from "@minimcp/core";
 import type { TRPCRouterRecord } from "@trpc/server";
@@ -14,7 +15,9 @@ import type { TRPCRouterRecord } from "@trpc/server";
 import { procedure } from "../trpc.ts";
 
 export const mcp = {
-  types: procedure("mcp:read:own").query(({ ctx }) => listTypes(ctx)),
+  types: procedure("mcp:read:own")
+    .input(NoInput)
+    .query(({ ctx }) => listTypes(ctx)),
   create: procedure("mcp:create")
     .input(CreateInstance)
     .mutation(({ ctx, input }) => createInstance(ctx, input)),
