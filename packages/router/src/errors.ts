@@ -1,5 +1,10 @@
-import { AppError, type ErrorKind, type ErrorReason, type InputIssue } from "@minimcp/core";
-import { DatabaseUnavailable } from "@minimcp/db";
+import {
+  AppError,
+  DatabaseUnavailable,
+  type ErrorKind,
+  type ErrorReason,
+  type InputIssue,
+} from "@minimcp/core";
 import { TRPCError } from "@trpc/server";
 import { ZodError } from "zod";
 
@@ -35,7 +40,8 @@ export function answerFor(error: TRPCError): ErrorAnswer {
     const { kind, reason, message, issues, retryAfterSeconds } = cause;
     return { kind, reason, message, issues, retryAfterSeconds };
   }
-  if (cause instanceof ZodError) {
+  // Under any other code it is stored data that did not parse: a defect, which its caller can do nothing about.
+  if (cause instanceof ZodError && error.code === "BAD_REQUEST") {
     const issues = flattenIssues(cause);
     const named = issues.map((issue) => `${issue.path.join(".") || "input"} ${issue.message}`).join("; ");
     return {
