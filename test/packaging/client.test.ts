@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const packageFolder = join(root, "packages/client");
@@ -73,6 +73,9 @@ const compilerOptions = {
   skipLibCheck: false,
   outDir: "compiled",
 };
+
+// Compilers and package managers, which other test files leave half a machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 let folder: string;
 let tarball: string;
