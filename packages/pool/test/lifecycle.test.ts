@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
 import { type ChildSpec, type Pool, openPool } from "../src/index.ts";
-import { processesOfUid, startTimeOf, waitUntil } from "../src/processes.ts";
+import { startTimeOf, waitUntil } from "../src/processes.ts";
 import { fixtureServer, isRoot, makeTestDirectory, reachableLevels, runInside } from "./support/host.ts";
 
 const server = { bundleDirectory: fixtureServer, entry: "server.js" };
@@ -70,7 +70,6 @@ describe.each(reachableLevels)("at $level", ({ level, without }) => {
     const survivors = await commandsWith(marker);
     if (level === "none") for (const pid of survivors) process.kill(pid, "SIGKILL");
     expect(level === "none" ? [] : survivors).toEqual([]);
-    expect(child.uid === undefined ? [] : await processesOfUid(child.uid)).toEqual([]);
   });
 
   it("a crash is told apart from a stop, and the socket stops answering", async () => {
