@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { isIP } from "node:net";
 
 import type { RequestOrigin } from "@minimcp/core";
 import { answerFor, appRouter, type RouterContext } from "@minimcp/router";
+import { TRPCError } from "@trpc/server";
 import { createHTTPHandler } from "@trpc/server/adapters/standalone";
 import helmet from "helmet";
 import type { Logger } from "pino";
@@ -42,7 +44,7 @@ export function createHandler(options: HandlerOptions): RequestListener {
   function describe(request: IncomingMessage, id: string): RequestOrigin {
     return {
       id,
-      ipAddress: proxyAddress(request, isTrusted) ?? null,
+      ipAddress: plainAddress(proxyAddress(request, isTrusted)),
       userAgent: request.headers["user-agent"] ?? null,
     };
   }
@@ -52,21 +54,33 @@ export function createHandler(options: HandlerOptions): RequestListener {
     basePath: "/trpc/",
     maxBodySize: maxBodyBytes,
     maxBatchSize,
+    // tRPC would take forms and bytes too; no procedure does, and a page of another origin can send them unasked.
+    middleware: (request, _response, next) =>
+      next(isJsonOrEmpty(request) ? undefined : new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" })),
     createContext: ({ req, res }): RouterContext => ({
       ...services,
       request: describe(req, requestIdOf(res)),
       authenticate: () => options.authenticate(req.headers.authorization),
     }),
     responseMeta({ errors }) {
+      if (errors.length === 0) return {};
       const waits = errors.flatMap((error) => answerFor(error).retryAfterSeconds ?? []);
-      return waits.length === 0 ? {} : { headers: { "retry-after": String(Math.max(...waits)) } };
+      return {
+        headers: {
+          // tRPC forgets it where it refuses a request as a whole.
+          "content-type": "application/json",
+          ...(waits.length === 0 ? {} : { "retry-after": String(Math.max(...waits)) }),
+        },
+      };
     },
   });
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = new URL(request.url ?? "/", "http://localhost").pathname;
     response.setHeader("cache-control", "no-store");
     response.setHeader("permissions-policy", "geolocation=(), microphone=(), camera=()");
+    const path = URL.parse(request.url ?? "/", "http://localhost")?.pathname;
+    if (path === undefined)
+      return problem(response, 400, "Malformed address", "The request's path cannot be read.");
     if (path === "/healthz") return answer(response, 200, { status: "ok" });
     if (!allowedHosts.has((request.headers.host ?? "").toLowerCase())) {
       return problem(
@@ -80,7 +94,7 @@ export function createHandler(options: HandlerOptions): RequestListener {
       const ready = await options.ready();
       return answer(response, ready ? 200 : 503, { status: ready ? "ready" : "unavailable" });
     }
-    if (path.startsWith("/trpc/")) return void procedures(request, response);
+    if (path.startsWith("/trpc/")) return procedures(withInput(request), response);
     return problem(response, 404, "Not found", "There is nothing here. The procedures are under /trpc.");
   }
 
@@ -115,6 +129,24 @@ function requestIdFrom(request: IncomingMessage): string {
 
 function requestIdOf(response: ServerResponse): string {
   return String(response.getHeader("x-request-id"));
+}
+
+/** Where a call came from; null where a proxy passes on what is no address, which the audit trail could not store. */
+function plainAddress(address: string | undefined): string | null {
+  // A link-local address names this machine's interface behind a %.
+  const plain = address?.replace(/%.*$/, "") ?? "";
+  return isIP(plain) === 0 ? null : plain;
+}
+
+function isJsonOrEmpty(request: IncomingMessage): boolean {
+  const mediaType = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
+  return mediaType === undefined || mediaType === "application/json";
+}
+
+/** Without a body, a call has no input; tRPC would try to parse the emptiness. */
+function withInput(request: IncomingMessage): IncomingMessage {
+  const { "content-length": length = "0", "transfer-encoding": encoding } = request.headers;
+  return length === "0" && encoding === undefined ? Object.assign(request, { body: "{}" }) : request;
 }
 
 function answer(response: ServerResponse, status: number, body: unknown, type = "application/json"): void {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import http from "node:http";
+import http, { type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
 
@@ -12,12 +12,13 @@ const maxHeaderBytes = 16 * 1024;
 const requestTimeoutMs = 30_000;
 
 export interface Listening extends AsyncDisposable {
-  server: http.Server | https.Server;
   port: number;
+  /** Answers requests with this listener from now on. */
+  serve: (listener: RequestListener) => void;
 }
 
 /**
- * Listens as the configuration says. Requests are answered with 503 until a listener is added.
+ * Listens as the configuration says. Requests are answered with 503 until there is something to serve.
  * @throws the system's error when the address is taken or the certificate cannot be read
  */
 export async function listen(
@@ -30,11 +31,15 @@ export async function listen(
   };
   const tls = readTls(config);
   const server = tls === undefined ? http.createServer(common) : https.createServer({ ...common, ...tls });
+  let listener: RequestListener = sayNotReady;
+  server.on("request", (request, response) => listener(request, response));
   server.listen(config.API_PORT, config.HOST);
   await once(server, "listening");
   return {
-    server,
     port: (server.address() as AddressInfo).port,
+    serve: (served) => {
+      listener = served;
+    },
     async [Symbol.asyncDispose]() {
       const closed = once(server, "close");
       server.close();
@@ -45,4 +50,9 @@ export async function listen(
       clearTimeout(forced);
     },
   };
+}
+
+function sayNotReady(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(503, { "retry-after": "1", "cache-control": "no-store" });
+  response.end();
 }

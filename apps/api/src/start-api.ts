@@ -44,15 +44,14 @@ export async function startApi(
   await checkKeyring(db, config.MASTER_KEY);
   const vault = createVault(config.MASTER_KEY);
 
-  const { server, port } = resources.use(await listen(config));
+  const { port, serve } = resources.use(await listen(config));
   const scheme = config.TLS_CERT_FILE === undefined ? "http" : "https";
   const url = config.PUBLIC_URL ?? `${scheme}://127.0.0.1:${port}`;
   const gatewayUrl = config.GATEWAY_URL ?? `${scheme}://127.0.0.1:${config.GATEWAY_PORT}`;
   const accessTokens = await loadAccessTokens(db, vault, url);
   const authenticator = createAuthenticator({ db, accessTokens });
 
-  server.on(
-    "request",
+  serve(
     createHandler({
       services: {
         db,
