@@ -19,7 +19,14 @@ interface Position {
   id: string;
 }
 
-const Cursor = z.tuple([z.iso.datetime().transform((text) => new Date(text)), z.uuid()]);
+const Cursor = z.tuple([
+  z.iso
+    .datetime()
+    .transform((text) => new Date(text))
+    // PostgreSQL knows no year 0, and no row is older than the product.
+    .pipe(z.date().min(new Date(0))),
+  z.uuid(),
+]);
 
 /** @throws InvalidInput for a cursor that no list gave out */
 export function readCursor(cursor: string | undefined): Position | undefined {
