@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { checkServerIdentity, type ConnectionOptions } from "node:tls";
-import type { ClientConfig } from "pg";
+import type { Client, ClientConfig } from "pg";
 
 import { parseDatabaseUrl } from "./database-url.ts";
 
@@ -16,7 +16,7 @@ export interface DatabaseTls {
   servername?: string | undefined;
 }
 
-export interface ConnectionOptionsOfDatabase {
+export interface DatabaseConnectionOptions {
   url: string;
   /** Shown in `pg_stat_activity`, so that an operator sees which process holds a lock. */
   applicationName: string;
@@ -33,6 +33,7 @@ export interface ConnectionOptionsOfDatabase {
 
 /** How long the client goes on waiting after the server should have cancelled: only a dead network gets that far. */
 const serverSilenceGraceMs = 5_000;
+const goodbyeTimeoutMs = 1_000;
 
 /**
  * The discrete node-postgres configuration for one database.
@@ -42,7 +43,7 @@ const serverSilenceGraceMs = 5_000;
  *
  * @throws {TypeError} for a URL that cannot be used.
  */
-export function buildClientConfig(options: ConnectionOptionsOfDatabase): ClientConfig {
+export function buildClientConfig(options: DatabaseConnectionOptions): ClientConfig {
   const { host, port, user, password, database } = parseDatabaseUrl(options.url);
   const statementTimeoutMs = options.statementTimeoutMs ?? 30_000;
   if (options.tls && host.startsWith("/")) {
@@ -59,8 +60,9 @@ export function buildClientConfig(options: ConnectionOptionsOfDatabase): ClientC
     ssl: options.tls ? buildTls(host, options.tls) : false,
     sslnegotiation: "postgres",
     application_name: options.applicationName,
-    // Also keeps PGOPTIONS of the environment out.
-    options: "-c client_min_messages=warning",
+    // Without the check, a statement of a process that was killed runs on, with its locks, until its timeout.
+    // That something is given also keeps PGOPTIONS of the environment out.
+    options: "-c client_min_messages=warning -c client_connection_check_interval=1000",
     connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
     statement_timeout: statementTimeoutMs,
     lock_timeout: options.lockTimeoutMs ?? 10_000,
@@ -88,6 +90,16 @@ function buildTls(host: string, tls: DatabaseTls): ConnectionOptions {
           checkServerIdentity: (_host, certificate) => checkServerIdentity(servername, certificate),
         }),
   };
+}
+
+/** Says goodbye, and hangs up where nobody answers: a server that vanished would hold the socket, and our end, for long. */
+export async function endClient(client: Client): Promise<void> {
+  const hangUp = setTimeout(() => client.connection.stream.destroy(), goodbyeTimeoutMs);
+  try {
+    await client.end();
+  } finally {
+    clearTimeout(hangUp);
+  }
 }
 
 /** Called by node-postgres only when the server asks for a password; without it, it would go and read `~/.pgpass`. */

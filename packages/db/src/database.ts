@@ -5,7 +5,7 @@ import { PgDialect } from "drizzle-orm/pg-core";
 import { DatabaseError, Pool, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
 
 import { raceAbort } from "./abort.ts";
-import { buildClientConfig, type ConnectionOptionsOfDatabase } from "./connection.ts";
+import { buildClientConfig, type DatabaseConnectionOptions } from "./connection.ts";
 import { connectionLost, DatabaseUnavailable, endsConnection, translateDatabaseError } from "./errors.ts";
 
 /** What the row policies let an actor see; the same words as in `app.scope`. */
@@ -23,9 +23,11 @@ export interface DatabaseActor {
  */
 export type Transaction = NodePgTransaction<Record<string, never>, Record<string, never>>;
 
-export interface DatabaseOptions extends ConnectionOptionsOfDatabase {
+export interface DatabaseOptions extends DatabaseConnectionOptions {
   /** Most connections at once. Default 10. Callers beyond wait for up to `connectTimeoutMs`. */
   maxConnections?: number | undefined;
+  /** How long closing waits for transactions under way before it cuts their connections. Default 10,000. */
+  closeTimeoutMs?: number | undefined;
   /** Told when an idle connection breaks, as when the server restarts. The pool replaces it by itself. */
   onError?: ((error: Error) => void) | undefined;
 }
@@ -51,9 +53,6 @@ export interface Database extends AsyncDisposable {
 
 const scopes: ReadonlySet<string> = new Set<Scope>(["user", "auditor", "admin", "system"]);
 const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-/** How long closing waits for transactions that are under way before it cuts their connections. */
-const closeGraceMs = 10_000;
 
 /**
  * Opens a pool of connections. It connects on first use, so a database that is down shows in the first call, not here.
@@ -98,7 +97,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   async function close(): Promise<void> {
     const ended = pool.end();
     const deadline = new AbortController();
-    const cut = delay(closeGraceMs, undefined, { signal: deadline.signal }).then(
+    const cut = delay(options.closeTimeoutMs ?? 10_000, undefined, { signal: deadline.signal }).then(
       () => Promise.all([...inUse].map((client) => client.end())),
       () => undefined,
     );

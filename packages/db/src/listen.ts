@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Client, escapeIdentifier } from "pg";
 
 import { raceAbort } from "./abort.ts";
-import { buildClientConfig, type ConnectionOptionsOfDatabase } from "./connection.ts";
+import { buildClientConfig, type DatabaseConnectionOptions, endClient } from "./connection.ts";
 
 export type ListenerState =
   | { name: "connecting" }
@@ -13,7 +13,7 @@ export type ListenerState =
   | { name: "closed" };
 
 export interface ListenerOptions extends Pick<
-  ConnectionOptionsOfDatabase,
+  DatabaseConnectionOptions,
   "url" | "applicationName" | "connectTimeoutMs" | "tls"
 > {
   channels: readonly string[];
@@ -52,8 +52,9 @@ const firstRetryDelayMs = 50;
 /**
  * Keeps one connection of its own that listens on `channels`, for as long as it is not disposed.
  *
- * PostgreSQL hands a connection its notifications before it answers that connection's next statement, so an answered
- * ping proves that everything committed before it was sent has arrived.
+ * PostgreSQL hands a connection its notifications before it reports that connection's next statement as done
+ * (PostgresMain, before ReadyForQuery), so an answered ping proves that every commit confirmed before it was sent has
+ * been announced here.
  *
  * @throws {TypeError} for a URL that cannot be used.
  */
@@ -102,7 +103,7 @@ export function openListener(options: ListenerOptions): Listener {
       }
     } finally {
       answeredAt = undefined;
-      await client.end();
+      await endClient(client);
     }
   }
 

@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 import { Client } from "pg";
 
-import { buildClientConfig, type ConnectionOptionsOfDatabase } from "./connection.ts";
-import { DatabaseUnavailable, SchemaMismatch, translateDatabaseError } from "./errors.ts";
+import { buildClientConfig, type DatabaseConnectionOptions, endClient } from "./connection.ts";
+import { connectionLost, DatabaseUnavailable, SchemaMismatch, translateDatabaseError } from "./errors.ts";
 
 export const ourMigrationsDirectory = fileURLToPath(new URL("../migrations", import.meta.url));
 
@@ -34,7 +34,7 @@ export interface SchemaState {
  * @throws {DatabaseUnavailable} when the database cannot be asked.
  */
 export async function readSchemaState(
-  options: ConnectionOptionsOfDatabase & { migrationsDirectory?: string | undefined },
+  options: DatabaseConnectionOptions & { migrationsDirectory?: string | undefined },
 ): Promise<SchemaState> {
   return withSingleConnection(options, (client) =>
     compareSchema(client, options.migrationsDirectory ?? ourMigrationsDirectory),
@@ -119,12 +119,14 @@ async function readAppliedMigrations(client: Client): Promise<Omit<Migration, "n
 
 /** One connection for one piece of work, closed whatever happens. */
 export async function withSingleConnection<T>(
-  options: ConnectionOptionsOfDatabase,
+  options: DatabaseConnectionOptions,
   work: (client: Client) => Promise<T>,
 ): Promise<T> {
   const client = new Client(buildClientConfig(options));
-  // The query that is under way reports a broken connection; without a listener it would also be an uncaught exception.
-  client.on("error", () => undefined);
+  let broken: Error | undefined;
+  client.on("error", (error) => {
+    broken = error;
+  });
   try {
     await client.connect();
   } catch (error) {
@@ -140,8 +142,8 @@ export async function withSingleConnection<T>(
   try {
     return await work(client);
   } catch (error) {
-    throw translateDatabaseError(error);
+    throw broken ? connectionLost(broken) : translateDatabaseError(error);
   } finally {
-    await client.end();
+    await endClient(client);
   }
 }

@@ -22,14 +22,17 @@ const system: DatabaseActor = { userId: null, scope: "system" };
 
 let testDatabase: TestDatabase;
 let owner: Database;
+let observer: Database;
 
 beforeAll(async () => {
   testDatabase = await createTestDatabase();
   owner = openDatabase({ url: testDatabase.ownerUrl, applicationName: "owner" });
+  observer = openDatabase({ url: testDatabase.apiUrl, applicationName: "observer" });
 });
 
 afterAll(async () => {
   await owner[Symbol.asyncDispose]();
+  await observer[Symbol.asyncDispose]();
   await testDatabase.drop();
 });
 
@@ -52,8 +55,9 @@ async function readActor(tx: Transaction): Promise<unknown> {
   return rows[0];
 }
 
+/** Asked as the same role: of another's sessions the server shows neither state nor wait. */
 async function countSessions(condition: ReturnType<typeof sql>): Promise<number> {
-  const { rows } = await owner.as(system, (tx) =>
+  const { rows } = await observer.as(system, (tx) =>
     tx.execute<{ count: number }>(
       sql`select count(*)::int as count from pg_stat_activity where datname = current_database() and application_name = 'database.test' and ${condition}`,
     ),
@@ -294,6 +298,20 @@ describe("a connection that breaks", () => {
       reason: "cannotConnect",
       cause: { code: "28P01" },
     });
+  });
+
+  test("closing waits for transactions under way, then cuts them", async () => {
+    const database = open({ closeTimeoutMs: 100 });
+    const cut = database
+      .as(system, (tx) => tx.execute(sql`select pg_sleep(60)`))
+      .catch((thrown: unknown) => thrown);
+    await until("it is under way", async () => (await countSessions(sql`wait_event = 'PgSleep'`)) === 1);
+    await database[Symbol.asyncDispose]();
+    expect(await cut).toMatchObject({ reason: "connectionLost", retryable: true });
+    await until(
+      "the server has noticed and ended the statement",
+      async () => (await countSessions(sql`true`)) === 0,
+    );
   });
 
   test("after closing: closed", async () => {

@@ -115,6 +115,16 @@ describe("a listener", () => {
     expect(pauses.slice(0, 3)).toEqual([100, 200, 400]);
   });
 
+  test("hangs up when disposed while the network swallows everything", async () => {
+    await using relay = await openSocketRelay(testDatabase.apiUrl);
+    const { listener } = listen(relay.url);
+    await listener.whenListening();
+    relay.freeze(true);
+    const disposedAt = performance.now();
+    await listener[Symbol.asyncDispose]();
+    expect(performance.now() - disposedAt).toBeLessThan(4_000);
+  });
+
   test("ends its connection and its timers when disposed", async () => {
     const { listener, states } = listen(testDatabase.apiUrl);
     await listener.whenListening();

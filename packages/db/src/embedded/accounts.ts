@@ -31,7 +31,11 @@ export async function chooseServerAccounts(dataDirectory: string): Promise<Serve
   });
   const builder = accounts.find(({ name }) => name === "nobody") ?? accounts.find(({ uid }) => uid !== 0);
   const existing = await stat(dataDirectory).catch(() => undefined);
-  const uid = existing?.uid ?? findFreeUid(new Set(accounts.map((account) => account.uid)));
+  // Root's, when it was copied back from a backup: then it is handed over like a new one.
+  const uid =
+    existing && existing.uid !== 0
+      ? existing.uid
+      : findFreeUid(new Set(accounts.map((account) => account.uid)));
   if (!builder || uid === undefined) {
     throw new EmbeddedPostgresFailure(
       "cannotInitialise",

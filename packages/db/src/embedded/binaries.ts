@@ -2,7 +2,7 @@ import { chmod, cp, lstat, mkdtemp, readdir, readFile, rename, rm } from "node:f
 import { basename, dirname, join } from "node:path";
 
 import { EmbeddedPostgresFailure } from "./failure.ts";
-import { isOpenToOthers, makeDirectory } from "./directories.ts";
+import { isOpenToOthers, isPresent, makeDirectory } from "./directories.ts";
 
 export interface Binaries {
   initdb: string;
@@ -75,8 +75,4 @@ async function makeReadOnly(directory: string): Promise<void> {
     if (entry.isDirectory()) await chmod(path, 0o755);
     else if (entry.isFile()) await chmod(path, (await lstat(path)).mode & 0o100 ? 0o555 : 0o444);
   }
-}
-
-async function isPresent(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => undefined)) !== undefined;
 }

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { computeScramVerifier } from "../scram-verifier.ts";
 import type { ServerAccounts } from "./accounts.ts";
 import type { Binaries } from "./binaries.ts";
-import { EmbeddedPostgresFailure } from "./failure.ts";
+import { cannotRun, EmbeddedPostgresFailure } from "./failure.ts";
 import { runProgram } from "./run-program.ts";
 
 export const ownerRole = "minimcp_owner";
@@ -51,6 +51,9 @@ export async function createCluster(options: {
       input,
       timeoutMs,
       signal,
+    }).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw cannotRun(program, error);
     });
     if (code !== 0)
       throw new EmbeddedPostgresFailure("cannotInitialise", explainFailedInitialisation(output));

@@ -20,7 +20,7 @@ export async function makeDirectory(
   } catch (error) {
     throw new EmbeddedPostgresFailure(
       "unusableHome",
-      `The directory ${path} cannot be created: ${describe(error)}.`,
+      `The directory ${path} cannot be created: ${describeError(error)}.`,
       {
         cause: error,
       },
@@ -45,6 +45,10 @@ export async function isOpenToOthers(path: string): Promise<boolean> {
   }
 }
 
+export async function isPresent(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
+}
+
 export function ownUid(): number {
   const uid = process.getuid?.();
   if (uid === undefined) {
@@ -56,6 +60,6 @@ export function ownUid(): number {
   return uid;
 }
 
-export function describe(error: unknown): string {
+export function describeError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,8 @@
 import { constants } from "node:fs";
 import { open, readFile, type FileHandle } from "node:fs/promises";
 
+import { describeError } from "./directories.ts";
+import { EmbeddedPostgresFailure } from "./failure.ts";
 import { runProgram } from "./run-program.ts";
 
 /** BSD's "take the lock with the opening", which Node does not list (macOS: sys/fcntl.h). */
@@ -35,10 +37,14 @@ export async function lockExclusively(path: string): Promise<FileHandle | { held
       timeoutMs: 5_000,
     });
     if (code === 0) return await sign(file);
-    if (code !== 1) throw new Error(`flock(1) failed on ${path}: ${output.trim()}`);
+    if (code !== 1) throw new Error(output.trim());
   } catch (error) {
     await file.close();
-    throw error;
+    throw new EmbeddedPostgresFailure(
+      "unusableHome",
+      `${path} cannot be locked with flock(1): ${describeError(error)}. Install util-linux, and keep the home on a local disk.`,
+      { cause: error },
+    );
   }
   await file.close();
   return heldBy();

@@ -24,3 +24,13 @@ export class EmbeddedPostgresFailure extends Error {
     this.reason = reason;
   }
 }
+
+/** The system did not start PostgreSQL's program at all: no right to change the user, no glibc, a disk mounted noexec. */
+export function cannotRun(program: string, error: unknown): EmbeddedPostgresFailure {
+  const said = error instanceof Error ? error.message : String(error);
+  return new EmbeddedPostgresFailure(
+    "cannotStart",
+    `PostgreSQL cannot be run (${program}): ${said}. It needs a system with glibc, and root needs the right to change to another user. Otherwise set DATABASE_URL to a server of your own.`,
+    { cause: error },
+  );
+}

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, link, mkdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import type { ServerAccounts } from "./accounts.ts";
-import { isOpenToOthers, makeDirectory, ownUid } from "./directories.ts";
+import { isOpenToOthers, isPresent, makeDirectory, ownUid } from "./directories.ts";
 import { EmbeddedPostgresFailure } from "./failure.ts";
 
 /** ARCHITECTURE.md, names and numbers: a socket's path stays under 100 bytes (the kernel's limit is 108, on macOS 104). */
@@ -40,11 +40,18 @@ export async function chooseBaseDirectory(home: string, closedHomeRoot: string):
         `${record} does not hold what MiniMCP wrote there. Restore it from a backup.`,
       );
     }
-    return join(closedHomeRoot, known);
+    const base = join(closedHomeRoot, known);
+    if (await isPresent(base)) return base;
+    throw new EmbeddedPostgresFailure(
+      "unusableHome",
+      `The database of ${home} was in ${base}, which is gone. Restore it, or delete ${record} to begin with an empty one.`,
+    );
   }
   if (await isOpenToOthers(home)) return inHome;
   // Random, not made from the path: a new home at the place of a deleted one must not meet the old one's data.
   const name = randomBytes(6).toString("hex");
+  await makeDirectory(closedHomeRoot, { mode: 0o711 });
+  await makeDirectory(join(closedHomeRoot, name), { mode: 0o700 });
   await writeFile(record, `${name}\n`, { mode: 0o600, flag: "wx" });
   return join(closedHomeRoot, name);
 }
@@ -55,11 +62,9 @@ export async function prepareBaseDirectory(
   home: string,
   accounts: ServerAccounts | undefined,
 ): Promise<void> {
-  const outsideHome = dirname(base) !== home;
-  if (outsideHome) await makeDirectory(dirname(base), { mode: 0o711 });
   await makeDirectory(base, accounts ? { mode: 0o710, gid: accounts.server.gid } : { mode: 0o700 });
   // Tells whoever cleans up there whose data this is.
-  if (outsideHome) await writeFile(join(base, "home"), `${home}\n`, { mode: 0o600 });
+  if (dirname(base) !== home) await writeFile(join(base, "home"), `${home}\n`, { mode: 0o600 });
 }
 
 /**
@@ -92,21 +97,30 @@ export async function prepareSocketDirectory(
   return directory;
 }
 
-/** The owner's password: 256 random bits, 0600, made once. */
+/**
+ * The owner's password.
+ *
+ * @throws {EmbeddedPostgresFailure} `unusableHome` where there is none: it belongs to an existing database.
+ */
 export async function readOwnerPassword(home: string): Promise<string> {
   const path = ownerPasswordPath(home);
-  const existing = await readIfPresent(path);
-  if (existing !== undefined) return existing.trim();
-  // Linked into place, so that the file is never half written.
-  const temporary = `${path}.${randomBytes(4).toString("hex")}`;
-  await writeFile(temporary, `${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
-  try {
-    await chmod(temporary, 0o600);
-    await link(temporary, path);
-  } finally {
-    await rm(temporary, { force: true });
-  }
-  return (await readFile(path, "utf8")).trim();
+  const password = await readIfPresent(path);
+  if (password !== undefined) return password.trim();
+  throw new EmbeddedPostgresFailure(
+    "unusableHome",
+    `${path} is missing, and without it the database cannot be opened. Restore it from the backup that belongs to this database.`,
+  );
+}
+
+/** Makes the password of a database that is about to be created: 256 random bits, 0600. */
+export async function createOwnerPassword(home: string): Promise<string> {
+  const password = randomBytes(32).toString("base64url");
+  // Under a name of its own first: what is in place is whole. It replaces that of a first start that was cut short.
+  const temporary = `${ownerPasswordPath(home)}.new`;
+  await rm(temporary, { force: true });
+  await writeFile(temporary, `${password}\n`, { mode: 0o600, flag: "wx" });
+  await rename(temporary, ownerPasswordPath(home));
+  return password;
 }
 
 export function ownerPasswordPath(home: string): string {

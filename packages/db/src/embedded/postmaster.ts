@@ -46,9 +46,8 @@ export async function retireFormerServer(dataDirectory: string, stopTimeoutMs: n
   if (!file) return false;
   if (!(await isServerOf(file.pid, dataDirectory))) return false;
   await stopServer({
-    signal: (name) => process.kill(file.pid, name),
-    hasEnded: async (timeoutMs) =>
-      waitUntil(async () => !(await isServerOf(file.pid, dataDirectory)), timeoutMs),
+    signal: (name) => signalIfAlive(file.pid, name),
+    hasEnded: (timeoutMs) => waitUntil(async () => !(await isServerOf(file.pid, dataDirectory)), timeoutMs),
     stopTimeoutMs,
   });
   return true;
@@ -142,9 +141,13 @@ async function isServerOf(pid: number, dataDirectory: string): Promise<boolean> 
 }
 
 function isAlive(pid: number): boolean {
+  return signalIfAlive(pid, 0);
+}
+
+/** @returns whether there is such a process, be it ours or not. */
+function signalIfAlive(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return process.kill(pid, signal);
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "EPERM";
   }

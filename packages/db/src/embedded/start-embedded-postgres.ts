@@ -1,7 +1,7 @@
-import { spawn, type ChildProcess } from "node:child_process";
-import { open, readFile, rename, stat, type FileHandle } from "node:fs/promises";
+import { readFile, stat, type FileHandle } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+
+import { DatabaseError } from "pg";
 
 import { buildDatabaseUrl } from "../database-url.ts";
 import { DatabaseUnavailable } from "../errors.ts";
@@ -9,11 +9,13 @@ import { withSingleConnection } from "../schema-state.ts";
 import { chooseServerAccounts, type ServerAccounts } from "./accounts.ts";
 import { locateBinaries, makeBinariesReadable } from "./binaries.ts";
 import { createCluster, handOver, ownerRole, productDatabase } from "./create-cluster.ts";
-import { describe, ownUid } from "./directories.ts";
+import { isPresent, ownUid } from "./directories.ts";
 import { lockExclusively } from "./exclusive-lock.ts";
 import { EmbeddedPostgresFailure } from "./failure.ts";
+import { buildSettings, launchServer, type ServerExit } from "./launch-server.ts";
 import {
   chooseBaseDirectory,
+  createOwnerPassword,
   ownerPasswordPath,
   prepareBaseDirectory,
   prepareHome,
@@ -21,14 +23,7 @@ import {
   readOwnerPassword,
   socketPort,
 } from "./placement.ts";
-import {
-  claimDataDirectory,
-  readPostmasterFile,
-  retireFormerServer,
-  stopServer,
-  waitUntil,
-} from "./postmaster.ts";
-import { programEnvironment } from "./run-program.ts";
+import { claimDataDirectory, retireFormerServer } from "./postmaster.ts";
 
 export interface EmbeddedPostgresOptions {
   /** MiniMCP's home (`MINIMCP_HOME`); created if missing. */
@@ -57,13 +52,12 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   /** Whether this start created the database. */
   created: boolean;
   /** Resolves when the server has ended, for whatever reason. */
-  exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  exited: Promise<ServerExit>;
   /** Fast shutdown, then an immediate one. Safe to call twice. @throws {EmbeddedPostgresFailure} `cannotStop`. */
   stop(): Promise<void>;
 }
 
 const supportedMajorVersion = "18";
-const maxLogBytes = 10 * 1024 * 1024;
 
 /**
  * Starts the home's own PostgreSQL and creates it first where there is none. It listens on a Unix socket only.
@@ -89,9 +83,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const binaries = accounts ? await makeBinariesReadable(located, closedHomeRoot) : located;
   await prepareBaseDirectory(base, home, accounts);
 
-  const ownerPassword = await readOwnerPassword(home);
   const version = await readClusterVersion(dataDirectory);
-  if (version === undefined) {
+  const created = version === undefined;
+  const ownerPassword = created ? await createOwnerPassword(home) : await readOwnerPassword(home);
+  if (created) {
     log(`creating the database in ${base}`);
     const sync = options.settings?.["fsync"] !== "off";
     await createCluster({ dataDirectory, binaries, accounts, ownerPassword, sync, signal });
@@ -115,7 +110,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       password: ownerPassword,
       database,
     });
-  const server = await launch({
+  const server = await launchServer({
     program: binaries.postgres,
     args: ["-D", dataDirectory, ...buildSettings(socketDirectory, options.settings)],
     accounts,
@@ -125,15 +120,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     startTimeoutMs,
     signal,
   });
-  const stop = async (): Promise<void> => {
-    if (server.process.exitCode !== null || server.process.signalCode !== null) return;
-    await stopServer({
-      signal: (name) => server.process.kill(name),
-      hasEnded: (timeoutMs) => endsWithin(server.exited, timeoutMs),
-      stopTimeoutMs,
-    });
-  };
-  startup.defer(stop);
+  startup.defer(() => server.stop(stopTimeoutMs));
   await proveOwnerSignsIn(ownerUrl(), home);
 
   // From here on the caller owns the server, and the lock lasts as long as it.
@@ -143,12 +130,16 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     return exit;
   });
   let stopping: Promise<void> | undefined;
-  const stopOnce = (): Promise<void> => (stopping ??= stop().then(() => acquired.disposeAsync()));
+  async function stop(): Promise<void> {
+    await server.stop(stopTimeoutMs);
+    await released;
+  }
+  const stopOnce = (): Promise<void> => (stopping ??= stop());
   return {
     ownerUrl,
     socketDirectory,
     dataDirectory,
-    created: version === undefined,
+    created,
     exited: released,
     stop: stopOnce,
     [Symbol.asyncDispose]: stopOnce,
@@ -164,13 +155,15 @@ async function takeLock(home: string): Promise<FileHandle> {
   );
 }
 
+/** @returns nothing where there is no cluster yet. */
 async function readClusterVersion(dataDirectory: string): Promise<string | undefined> {
-  return readFile(join(dataDirectory, "PG_VERSION"), "utf8").then(
-    (text) => text.trim(),
-    (error: unknown) => {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-      throw error;
-    },
+  if (!(await isPresent(dataDirectory))) return undefined;
+  const path = join(dataDirectory, "PG_VERSION");
+  if (await isPresent(path)) return (await readFile(path, "utf8")).trim();
+  // Never taken for an empty place: a mount that is missing, or data that lost a file, is not to be built over.
+  throw new EmbeddedPostgresFailure(
+    "unusableHome",
+    `${dataDirectory} exists, but holds no database of PostgreSQL. Restore it from a backup, or move it away to begin with an empty one.`,
   );
 }
 
@@ -180,123 +173,19 @@ async function correctOwner(dataDirectory: string, accounts: ServerAccounts | un
     await handOver(dataDirectory, accounts.server);
 }
 
-/**
- * Given on the command line at every start, so that they are this version's and a file from an earlier one cannot
- * disagree.
- */
-function buildSettings(socketDirectory: string, more: Readonly<Record<string, string>> = {}): string[] {
-  const settings = {
-    listen_addresses: "",
-    port: String(socketPort),
-    // A list of paths: the quotes keep a comma or a blank within this one.
-    unix_socket_directories: `"${socketDirectory}"`,
-    unix_socket_permissions: "0777",
-    timezone: "UTC",
-    log_timezone: "UTC",
-    log_line_prefix: "%m [%p] %a ",
-    log_checkpoints: "off",
-    // Leaves out DETAIL, which quotes the values of a row.
-    log_error_verbosity: "terse",
-    ...more,
-  };
-  return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-}
-
-type ServerExit = Awaited<EmbeddedPostgres["exited"]>;
-
-interface RunningServer {
-  process: ChildProcess;
-  exited: Promise<ServerExit>;
-}
-
-async function launch(options: {
-  program: string;
-  args: string[];
-  accounts: ServerAccounts | undefined;
-  dataDirectory: string;
-  /** Inherited by the server and its backends. */
-  lock: FileHandle;
-  logPath: string;
-  startTimeoutMs: number;
-  signal: AbortSignal | undefined;
-}): Promise<RunningServer> {
-  // A file, not a pipe to us: the server must be able to outlive us.
-  await using logFile = await openLog(options.logPath);
-  const { size: logStart } = await logFile.stat();
-  const child = spawn(options.program, options.args, {
-    cwd: "/",
-    env: programEnvironment,
-    stdio: ["ignore", logFile.fd, logFile.fd, options.lock.fd],
-    // A session of its own: Ctrl-C reaches the supervisor, which ends the processes in order, the database last.
-    detached: true,
-    ...options.accounts?.server,
-  });
-  const exit = Promise.withResolvers<ServerExit>();
-  child.once("exit", (code, signal) => exit.resolve({ code, signal }));
-  child.once("error", exit.reject);
-
-  const polling = new AbortController();
-  const isReady = async (): Promise<boolean> => {
-    const file = await readPostmasterFile(options.dataDirectory);
-    return file?.pid === child.pid && file?.status === "ready";
-  };
-  try {
-    const ready = await Promise.race([
-      waitUntil(isReady, options.startTimeoutMs, anySignal(polling.signal, options.signal)),
-      exit.promise.then(() => false),
-    ]);
-    if (ready) return { process: child, exited: exit.promise };
-  } catch (error) {
-    child.kill("SIGQUIT");
-    options.signal?.throwIfAborted();
-    throw new EmbeddedPostgresFailure(
-      "cannotStart",
-      `PostgreSQL cannot be run (${options.program}): ${describe(error)}.`,
-      {
-        cause: error,
-      },
-    );
-  } finally {
-    polling.abort();
-  }
-  child.kill("SIGQUIT");
-  const said = (await readFile(options.logPath)).subarray(logStart).toString().trim();
-  throw new EmbeddedPostgresFailure(
-    "cannotStart",
-    `PostgreSQL did not start. Its log, ${options.logPath}, says:\n${said.split("\n").slice(-8).join("\n")}`,
-  );
-}
-
-function anySignal(own: AbortSignal, given: AbortSignal | undefined): AbortSignal {
-  return given ? AbortSignal.any([own, given]) : own;
-}
-
-async function openLog(path: string): Promise<FileHandle> {
-  const { size } = await stat(path).catch(() => ({ size: 0 }));
-  if (size > maxLogBytes) await rename(path, `${path}.1`);
-  return open(path, "a", 0o600);
-}
-
 async function proveOwnerSignsIn(url: string, home: string): Promise<void> {
   try {
     await withSingleConnection({ url, applicationName: "minimcp start" }, (client) =>
       client.query("select 1"),
     );
   } catch (error) {
-    if (!(error instanceof DatabaseUnavailable)) throw error;
+    const refused = error instanceof DatabaseUnavailable && error.cause instanceof DatabaseError;
     throw new EmbeddedPostgresFailure(
       "cannotStart",
-      `The database runs, but the password in ${ownerPasswordPath(home)} does not open it. Restore that file from the backup that belongs to this database.`,
+      refused
+        ? `The database runs, but the password in ${ownerPasswordPath(home)} does not open it. Restore that file from the backup that belongs to this database.`
+        : "The database runs, but does not answer on its socket.",
       { cause: error },
     );
-  }
-}
-
-async function endsWithin(exited: Promise<unknown>, timeoutMs: number): Promise<boolean> {
-  const timer = new AbortController();
-  try {
-    return await Promise.race([exited.then(() => true), delay(timeoutMs, false, { signal: timer.signal })]);
-  } finally {
-    timer.abort();
   }
 }

@@ -33,7 +33,9 @@ export const apiKeys = pgTable(
   },
   (table) => [
     /** A label names one live key of its owner: `--key work` must not be ambiguous. Also lists an owner's keys. */
-    uniqueIndex("api_keys_label_key").on(table.userId, table.label).where(sql`${table.deletedAt} is null`),
+    uniqueIndex("api_keys_label_key")
+      .on(table.userId, table.label)
+      .where(sql`${table.deletedAt} is null`),
     check("api_keys_provider_known", sql`${table.provider} in ('github', 'figma', 'google')`),
     check("api_keys_sealed_while_live", sql`(${table.deletedAt} is null) = (${table.sealed} is not null)`),
   ],

@@ -7,7 +7,15 @@ import { nodes } from "./nodes.ts";
 import { serverTypes } from "./server-types.ts";
 import { users } from "./users.ts";
 
-export const instanceStates = ["requested", "starting", "ready", "idle", "stopping", "ended", "failed"] as const;
+export const instanceStates = [
+  "requested",
+  "starting",
+  "ready",
+  "idle",
+  "stopping",
+  "ended",
+  "failed",
+] as const;
 export const endReasons = [
   "expired",
   "revoked",
@@ -73,13 +81,18 @@ export const instances = pgTable(
       .on(table.nodeId)
       .where(sql`${table.state} not in ('ended', 'failed')`),
     /** Where a key is used, before it is deleted. */
-    index("instances_api_key").on(table.apiKeyId).where(sql`${table.apiKeyId} is not null`),
+    index("instances_api_key")
+      .on(table.apiKeyId)
+      .where(sql`${table.apiKeyId} is not null`),
     check(
       "instances_state_known",
       sql`${table.state} in ('requested', 'starting', 'ready', 'idle', 'stopping', 'ended', 'failed')`,
     ),
     check("instances_ended_has_reason", sql`${table.state} <> 'ended' or ${table.endReason} is not null`),
-    check("instances_end_has_time", sql`(${table.state} in ('ended', 'failed')) = (${table.endedAt} is not null)`),
+    check(
+      "instances_end_has_time",
+      sql`(${table.state} in ('ended', 'failed')) = (${table.endedAt} is not null)`,
+    ),
     check(
       "instances_lifetime",
       sql`${table.expiresAt} > ${table.createdAt} and ${table.expiresAt} <= ${table.createdAt} + interval '30 days'`,

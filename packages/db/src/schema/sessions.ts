@@ -4,7 +4,13 @@ import { check, index, inet, pgTable, text, uuid } from "drizzle-orm/pg-core";
 import { instant } from "./columns.ts";
 import { users } from "./users.ts";
 
-export const sessionEndReasons = ["signedOut", "signedOutEverywhere", "refreshReuse", "superseded", "suspended"] as const;
+export const sessionEndReasons = [
+  "signedOut",
+  "signedOutEverywhere",
+  "refreshReuse",
+  "superseded",
+  "suspended",
+] as const;
 
 /** One sign-in. Access tokens name it in `sid`, so ending the row ends every token that came from it. */
 export const sessions = pgTable(
@@ -28,7 +34,9 @@ export const sessions = pgTable(
   },
   (table) => [
     /** Listing and capping a user's live sessions, oldest first. */
-    index("sessions_user_live").on(table.userId, table.createdAt).where(sql`${table.endedAt} is null`),
+    index("sessions_user_live")
+      .on(table.userId, table.createdAt)
+      .where(sql`${table.endedAt} is null`),
     check("sessions_end_has_reason", sql`(${table.endedAt} is null) = (${table.endReason} is null)`),
   ],
 );

@@ -20,7 +20,9 @@ export const signingKeys = pgTable(
   },
   (table) => [
     /** Never two keys that sign. */
-    uniqueIndex("signing_keys_one_active").on(table.state).where(sql`${table.state} = 'active'`),
+    uniqueIndex("signing_keys_one_active")
+      .on(table.state)
+      .where(sql`${table.state} = 'active'`),
     check("signing_keys_state_known", sql`${table.state} in ('active', 'verifying', 'retired')`),
   ],
 );

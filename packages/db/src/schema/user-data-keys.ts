@@ -25,7 +25,9 @@ export const userDataKeys = pgTable(
   },
   (table) => [
     /** Sealing looks up the user's live key; two at once must not both create one. */
-    uniqueIndex("user_data_keys_one_live").on(table.userId).where(sql`${table.supersededAt} is null`),
+    uniqueIndex("user_data_keys_one_live")
+      .on(table.userId)
+      .where(sql`${table.supersededAt} is null`),
     /** Which key-encryption keys are still needed. */
     index("user_data_keys_kek").on(table.kekKid),
   ],

@@ -24,7 +24,9 @@ export const users = pgTable(
   },
   (table) => [
     /** Sign-in looks an account up by its e-mail. A deleted account frees the address. */
-    uniqueIndex("users_email_key").on(table.email).where(sql`${table.deletedAt} is null`),
+    uniqueIndex("users_email_key")
+      .on(table.email)
+      .where(sql`${table.deletedAt} is null`),
     check("users_email_lower", sql`${table.email} = lower(${table.email})`),
     check("users_role_known", sql`${table.role} in ('user', 'auditor', 'admin')`),
     check("users_status_known", sql`${table.status} in ('active', 'suspended')`),
