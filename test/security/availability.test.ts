@@ -95,8 +95,8 @@ test("when every connection is taken, the eleventh call is told to come back, an
     const calls = Array.from({ length: 11 }, () => query(url, "auth.me", undefined, { token: admin.token }));
     expectComeBack(await Promise.race(calls));
     await owner.query("rollback");
-    const statuses = (await Promise.all(calls)).map((answer) => answer.status);
-    expect(statuses.toSorted()).toEqual([...Array.from({ length: 10 }, () => 200), 503]);
+    const answers = await Promise.all(calls);
+    expect(answers.filter((answer) => answer.status === 200)).toHaveLength(10);
   });
   expect(await ready()).toBe(200);
 });

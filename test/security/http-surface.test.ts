@@ -187,26 +187,26 @@ describe("the request's id", () => {
   );
 });
 
-describe("where a call came from", () => {
-  /** Signs in with these headers and reads what the audit trail says of it. */
-  async function auditedAddress(apiUrl: string, headers: Record<string, string>) {
-    const id = crypto.randomUUID();
-    const { status } = await mutate(
-      apiUrl,
-      "auth.signIn",
-      { email: admin.email, password },
-      { headers: { ...headers, "x-request-id": id } },
-    );
-    const events = await run<{ address: string | null; user_id: string }>(
-      product.database.ownerUrl,
-      "select host(ip_address) as address, user_id from audit.events where request_id = $1",
-      [id],
-    );
-    expect(status).toBe(200);
-    expect(events).toHaveLength(1);
-    return events[0];
-  }
+/** Signs in with these headers and reads what the audit trail says of it. */
+async function auditedAddress(apiUrl: string, headers: Record<string, string>) {
+  const id = crypto.randomUUID();
+  const { status } = await mutate(
+    apiUrl,
+    "auth.signIn",
+    { email: admin.email, password },
+    { headers: { ...headers, "x-request-id": id } },
+  );
+  const events = await run<{ address: string | null; user_id: string }>(
+    product.database.ownerUrl,
+    "select host(ip_address) as address, user_id from audit.events where request_id = $1",
+    [id],
+  );
+  expect(status).toBe(200);
+  expect(events).toHaveLength(1);
+  return events[0];
+}
 
+describe("where a call came from", () => {
   test("is the connection's other end, whatever headers claim", async () => {
     const claims = {
       "x-forwarded-for": "203.0.113.9",

@@ -14,7 +14,7 @@ import {
 export const ListInstances = PageInput.extend({
   /** Only those that are not over. */
   live: z.boolean().default(false),
-});
+}).prefault({});
 export type ListInstances = z.infer<typeof ListInstances>;
 
 function matches(input: ListInstances) {

@@ -6,7 +6,7 @@ import { type Context, overseer } from "../context.ts";
 import { type Page, PageInput, readCursor, toPage } from "../page.ts";
 import { userColumns, type UserView } from "./user-view.ts";
 
-export const ListUsers = PageInput;
+export const ListUsers = PageInput.prefault({});
 export type ListUsers = z.infer<typeof ListUsers>;
 
 /** Every account, newest first. */
