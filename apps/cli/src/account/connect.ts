@@ -1,0 +1,40 @@
+import { createMiniMcpClient, type MiniMcpClient } from "@minimcp/client";
+import { InvalidArgumentError } from "commander";
+
+import { Credentials } from "./credentials.ts";
+
+/** What every command that talks to a server can be given. */
+export interface ServerOptions {
+  url?: string;
+  configHome: string;
+  json?: boolean;
+}
+
+export interface Connection {
+  client: MiniMcpClient;
+  credentials: Credentials;
+  /** The server's address, as sign-ins are kept under it. */
+  server: string;
+}
+
+const defaultServer = "http://127.0.0.1:5000";
+
+/** Speaks to the given server, else the one of the last sign-in, else the one on this machine. */
+export async function connect(options: ServerOptions): Promise<Connection> {
+  const credentials = new Credentials(options.configHome);
+  const server = options.url ?? (await credentials.currentServer()) ?? defaultServer;
+  return {
+    client: createMiniMcpClient({ url: server, store: credentials.storeFor(server) }),
+    credentials,
+    server,
+  };
+}
+
+/** @throws InvalidArgumentError */
+export function parseServer(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
+    throw new InvalidArgumentError("It must be the http or https address of the API.");
+  }
+  return url.href.replace(/\/+$/, "");
+}

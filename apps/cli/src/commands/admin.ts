@@ -1,0 +1,100 @@
+import { type Command, Option } from "commander";
+
+import { connect, type ServerOptions } from "../account/connect.ts";
+import { readNewPassword } from "../ask.ts";
+import { exitCode } from "../exit-code.ts";
+import { Failure } from "../failure.ts";
+import { formatRelative } from "../format-time.ts";
+import { readStatus } from "../supervisor/control-client.ts";
+import { homeAt } from "../supervisor/home.ts";
+import { formatFields } from "../table.ts";
+import { print, printJson } from "../terminal.ts";
+import { addServerCommand } from "./server-command.ts";
+
+interface CreateOptions {
+  email: string;
+  name?: string;
+  passwordStdin?: boolean;
+  json?: boolean;
+}
+
+interface InviteOptions extends ServerOptions {
+  email?: string;
+  role: "user" | "auditor" | "admin";
+}
+
+export function addAdmin(program: Command): void {
+  const admin = program.command("admin").description("accounts of this installation");
+
+  admin
+    .command("create")
+    .description("create an administrator; needs the secrets of the home, and no sign-in")
+    .requiredOption("--email <address>", "their e-mail address")
+    .option("--name <name>", "how they are called")
+    .option("--password-stdin", "read the password from standard input")
+    .option("--json", "print one JSON object")
+    .addHelpText("after", "\nWorks while `minimcp start` runs in the same home, by the same user.")
+    .action(createAdministrator);
+
+  addServerCommand(admin, "invite")
+    .description("make a code with which one person can create an account (as a signed-in administrator)")
+    .option("--email <address>", "only this address can use it")
+    .addOption(
+      new Option("--role <role>", "what the account may do")
+        .choices(["user", "auditor", "admin"])
+        .default("user"),
+    )
+    .action(async (_: unknown, command: Command) => {
+      const { email, role, ...options } = command.optsWithGlobals<InviteOptions>();
+      const { client } = await connect(options);
+      const invitation = await client.admin.invitations.create.mutate({
+        role,
+        ...(email === undefined ? {} : { email }),
+      });
+      if (options.json) {
+        printJson(invitation);
+        return;
+      }
+      print(
+        formatFields([
+          ["code", `${invitation.code} (shown once)`],
+          ["for", `${invitation.email ?? "whoever has it"}, as ${invitation.role}`],
+          ["expires", formatRelative(invitation.expiresAt)],
+          [
+            "use it",
+            `minimcp signup --invite ${invitation.code} --email ${invitation.email ?? "their@example.com"}`,
+          ],
+        ]),
+      );
+    });
+}
+
+async function createAdministrator(options: CreateOptions): Promise<void> {
+  const { readServerConfig } = await import("../env.ts");
+  const { settings } = readServerConfig();
+  const home = homeAt(settings.MINIMCP_HOME);
+  const status = await readStatus(home);
+  const address = status?.database.address;
+  if (status === undefined || !address) {
+    throw new Failure(
+      `MiniMCP does not run in ${home.path}, so there is no database to write to. Start it first: npm start`,
+      exitCode.notRunning,
+    );
+  }
+  const password = await readNewPassword(options.passwordStdin);
+  const [{ buildDatabaseUrl }, { databaseUrlOf }, { addAdministrator }] = await Promise.all([
+    import("@minimcp/db"),
+    import("../supervisor/product-database.ts"),
+    import("../supervisor/first-administrator.ts"),
+  ]);
+  // The role and its password come from the home; of the owner, only the place is known here.
+  const owner = buildDatabaseUrl({ ...address, user: "minimcp_owner", password: undefined });
+  const { email, name } = options;
+  const user = await addAdministrator(await databaseUrlOf("api", settings, home, owner), {
+    email,
+    password,
+    ...(name === undefined ? {} : { name }),
+  });
+  if (options.json) printJson({ user });
+  else print(`created the administrator ${user.email}. Next: minimcp login --email ${user.email}`);
+}

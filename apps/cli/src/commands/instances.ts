@@ -1,0 +1,122 @@
+import type { InstanceView, ReceiptView } from "@minimcp/client";
+import type { Command } from "commander";
+
+import { connect, type ServerOptions } from "../account/connect.ts";
+import { findInstanceId, listInstances } from "../account/find-own.ts";
+import { formatBytes } from "../format-bytes.ts";
+import { formatDuration, formatRelative } from "../format-time.ts";
+import { formatFields, formatTable } from "../table.ts";
+import { print, printJson } from "../terminal.ts";
+import { addServerCommand } from "./server-command.ts";
+
+interface ListOptions extends ServerOptions {
+  all?: boolean;
+}
+
+export function addInstances(program: Command): void {
+  const instances = program
+    .command("instances")
+    .description("your instances")
+    .addHelpText("after", "\nInstead of an id, its beginning is enough where that is clear.");
+
+  addServerCommand(instances, "ls")
+    .description("list your instances, newest first")
+    .option("--all", "also those that are over")
+    .action(async (_: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ListOptions>();
+      const { client } = await connect(options);
+      const items = await listInstances(client, { live: options.all !== true });
+      if (options.json) printJson({ items });
+      else if (items.length === 0) print("no instances; create one with: minimcp run everything --for 60m");
+      else print(formatInstances(items));
+    });
+
+  addServerCommand(instances, "show <id>")
+    .description("tell everything about one instance")
+    .action(async (prefix: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ServerOptions>();
+      const { client } = await connect(options);
+      const instance = await client.mcp.get.query({ id: await findInstanceId(client, prefix) });
+      if (options.json) printJson(instance);
+      else print(formatInstance(instance));
+    });
+
+  addServerCommand(instances, "revoke <id>")
+    .description("end an instance now: process, connections and token")
+    .action(async (prefix: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ServerOptions>();
+      const { client } = await connect(options);
+      const receipt = await client.mcp.revoke.mutate({ id: await findInstanceId(client, prefix) });
+      if (options.json) printJson(receipt);
+      else print(formatReceipt(receipt));
+    });
+
+  addServerCommand(instances, "receipt <id>")
+    .description("tell what an instance was allowed, and what it did")
+    .action(async (prefix: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ServerOptions>();
+      const { client } = await connect(options);
+      const receipt = await client.mcp.receipt.query({ id: await findInstanceId(client, prefix) });
+      if (options.json) printJson(receipt);
+      else print(formatReceipt(receipt));
+    });
+}
+
+function formatInstances(items: readonly InstanceView[]): string {
+  return formatTable(
+    ["ID", "TYPE", "LABEL", "STATE", "ENDS", "ISOLATION", "CALLS"],
+    items.map((instance) => [
+      instance.id.slice(0, 8),
+      instance.type,
+      instance.label ?? "",
+      describeState(instance),
+      formatRelative(instance.endedAt ?? instance.expiresAt),
+      instance.isolation?.level ?? "",
+      String(instance.calls),
+    ]),
+  );
+}
+
+function formatInstance(instance: InstanceView): string {
+  return formatFields([
+    ["instance", instance.id],
+    ["type", instance.type],
+    ["label", instance.label ?? ""],
+    ["state", describeState(instance)],
+    ["endpoint", instance.endpoint],
+    ["created", formatRelative(instance.createdAt)],
+    instance.endedAt === null
+      ? ["ends", `${formatRelative(instance.expiresAt)}, at ${instance.expiresAt.toLocaleString()}`]
+      : ["ended", formatRelative(instance.endedAt)],
+    ["isolation", instance.isolation?.level ?? "not known before it runs"],
+    ["key", instance.apiKeyId ?? "none"],
+    ["calls", String(instance.calls)],
+  ]);
+}
+
+function formatReceipt(receipt: ReceiptView): string {
+  const { granted, used } = receipt;
+  const ran =
+    receipt.readyAt === null
+      ? "never ran"
+      : formatDuration((receipt.endedAt ?? new Date()).getTime() - receipt.readyAt.getTime());
+  const counts = receipt.final ? "" : ", still counting";
+  return formatFields([
+    ["instance", `${receipt.instanceId} (${receipt.type})`],
+    ["state", describeState(receipt)],
+    ["ran", ran],
+    ["isolation", receipt.isolation?.level ?? "never ran"],
+    ["tools used", used.tools.map(({ name, calls }) => `${name} ${calls} ×`).join(", ") || "none"],
+    ["tools allowed", granted.tools.join(", ")],
+    ["hosts allowed", granted.hosts.join(", ") || "none"],
+    ["calls", `${receipt.calls}, refused ${receipt.denials}, unanswered ${receipt.failures}${counts}`],
+    ["bytes", `${formatBytes(receipt.requestBytes)} in, ${formatBytes(receipt.responseBytes)} out`],
+    ...(receipt.incomplete
+      ? [["incomplete", "its worker died meanwhile; up to a second of counts may be missing"] as const]
+      : []),
+  ]);
+}
+
+function describeState({ state, endReason }: Pick<InstanceView, "state" | "endReason">): string {
+  return endReason === null ? state : `${state} (${endReason})`;
+}

@@ -1,0 +1,55 @@
+import type { Command } from "commander";
+
+import { note, print, printJson } from "../terminal.ts";
+
+export function addStart(program: Command): void {
+  program
+    .command("start")
+    .description("run the product: database, API and worker, until Ctrl-C")
+    .option("--json", "print the line that tells when everything is ready as one JSON object")
+    .addHelpText(
+      "after",
+      `
+Creates what is missing in its home (secrets, database) and keeps everything running. It stays in the foreground;
+Ctrl-C stops it in order, a second Ctrl-C kills its processes. It is configured by environment variables, see
+docs/configuration.md.
+
+Examples:
+  $ minimcp start
+  $ API_PORT=6000 GATEWAY_PORT=6001 minimcp start --json`,
+    )
+    .action(async (options: { json?: boolean }) => {
+      const [{ takeServerConfig }, { runProduct }] = await Promise.all([
+        import("../env.ts"),
+        import("../supervisor/run-product.ts"),
+      ]);
+      const config = takeServerConfig();
+      const stop = new AbortController();
+      const insist = new AbortController();
+      const onSignal = () => {
+        // The first asks, the second insists.
+        if (stop.signal.aborted) insist.abort();
+        stop.abort();
+      };
+      for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
+      await runProduct({
+        config,
+        report: note,
+        onReady(status, { isInhabited }) {
+          const nextStep = isInhabited ? null : "pnpm minimcp admin create --email you@example.com";
+          if (options.json) {
+            printJson({ kind: "ready", ...status, nextStep });
+            return;
+          }
+          const { api, gateway, isolation } = status;
+          print(`ready: api ${api.url} gateway ${gateway.url} isolation ${isolation?.level ?? "unknown"}`);
+          for (const advice of isolation?.advice ?? []) print(`to raise the isolation: ${advice}`);
+          if (nextStep !== null)
+            print(`next: create the first administrator, in another terminal: ${nextStep}`);
+        },
+        signal: stop.signal,
+        insist: insist.signal,
+      });
+      note("stopped");
+    });
+}

@@ -1,0 +1,112 @@
+import { fileURLToPath } from "node:url";
+
+import {
+  checkMode,
+  type CrossCheck,
+  type Environment,
+  readConfig,
+  type SettingFields,
+  settings,
+  type SettingValues,
+} from "@minimcp/core";
+import { parseDatabaseUrl } from "@minimcp/db";
+import { z } from "zod";
+
+/** A wrapped field is a new one and has to be marked again. */
+const secret = { secret: true };
+
+/** What `minimcp start` reads: everything that the processes it starts read, and how it makes what they need. */
+export const cliSettings = {
+  ...settings,
+  DATABASE_URL: settings.DATABASE_URL.meta(secret),
+  DATABASE_URL_API: settings.DATABASE_URL_API.optional().meta(secret),
+  DATABASE_URL_WORKER: settings.DATABASE_URL_WORKER.optional().meta(secret),
+  MASTER_KEY: settings.MASTER_KEY.optional().meta(secret),
+  MINIMCP_ADMIN_EMAIL: z
+    .email("must be an e-mail address")
+    .optional()
+    .describe(
+      "Address of the first administrator, whom `minimcp start` creates while nobody has an account.",
+    ),
+  MINIMCP_ADMIN_PASSWORD: z
+    .string()
+    .optional()
+    .meta(secret)
+    .describe("The first administrator's password, at least 15 characters. Used once."),
+} satisfies SettingFields;
+
+export type ServerSettings = SettingValues<typeof cliSettings>;
+
+export interface ServerConfig {
+  settings: ServerSettings;
+  /** As they were given, for handing them on by name. */
+  environment: Environment;
+}
+
+/** The home belongs to the clone, from whichever of its folders a command is typed. */
+const defaultHome = fileURLToPath(new URL("../../../.minimcp", import.meta.url));
+
+/**
+ * Reads the configuration of the whole product.
+ * @throws ConfigError with every problem there is
+ */
+export function readServerConfig(given: Environment = process.env): ServerConfig {
+  const environment = { ...given };
+  if (!environment["MINIMCP_HOME"] && !environment["MINIMCP_HOME_FILE"])
+    environment["MINIMCP_HOME"] = defaultHome;
+  return { settings: readConfig(cliSettings, environment, checkServer), environment };
+}
+
+/** Reads the configuration and drops its secrets from the environment, so that nothing started later can have them. */
+export function takeServerConfig(): ServerConfig {
+  const config = readServerConfig();
+  for (const name of ["DATABASE_URL", "DATABASE_URL_API", "DATABASE_URL_WORKER", "MASTER_KEY"]) {
+    delete process.env[name];
+  }
+  delete process.env["MINIMCP_ADMIN_PASSWORD"];
+  return config;
+}
+
+/** Where the home is, also while other settings are wrong: `stop` must work then. */
+export function readHomePath(): string {
+  const { MINIMCP_HOME } = settings;
+  const given =
+    process.env["MINIMCP_HOME"] || process.env["MINIMCP_HOME_FILE"]
+      ? process.env
+      : { MINIMCP_HOME: defaultHome };
+  return readConfig({ MINIMCP_HOME }, given).MINIMCP_HOME;
+}
+
+const checkServer: CrossCheck<typeof cliSettings> = (values, complain) => {
+  checkMode(values, complain);
+  for (const name of ["DATABASE_URL", "DATABASE_URL_API", "DATABASE_URL_WORKER"] as const) {
+    checkDatabaseUrl(name, values[name], complain);
+  }
+  if (values.MINIMCP_MODE === "production") {
+    for (const name of ["MASTER_KEY", "DATABASE_URL", "DATABASE_URL_API", "DATABASE_URL_WORKER"] as const) {
+      if (values[name] === undefined) complain(name, "is required in production: nothing is generated there");
+    }
+  }
+  if (values.DATABASE_URL === undefined && values.DATABASE_URL_API !== undefined) {
+    complain("DATABASE_URL_API", "is given without DATABASE_URL; without that, an embedded database is used");
+  }
+  if (values.API_PORT !== 0 && values.API_PORT !== undefined && values.API_PORT === values.GATEWAY_PORT) {
+    complain("GATEWAY_PORT", "is the same as API_PORT; each needs a port of its own");
+  }
+  if ((values.MINIMCP_ADMIN_EMAIL === undefined) !== (values.MINIMCP_ADMIN_PASSWORD === undefined)) {
+    complain("MINIMCP_ADMIN_EMAIL", "goes together with MINIMCP_ADMIN_PASSWORD; give both or neither");
+  }
+};
+
+function checkDatabaseUrl(
+  name: string,
+  url: string | undefined,
+  complain: (name: string, message: string) => void,
+): void {
+  if (url === undefined) return;
+  try {
+    if (parseDatabaseUrl(url).password === undefined) complain(name, "has no password");
+  } catch (error) {
+    complain(name, error instanceof Error ? error.message : "cannot be read");
+  }
+}

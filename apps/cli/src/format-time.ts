@@ -1,0 +1,23 @@
+/** A length of time in its two largest units: `2 h 5 min`, `40 s`. */
+export function formatDuration(milliseconds: number): string {
+  const seconds = Math.max(0, Math.round(milliseconds / 1_000));
+  const parts = [
+    [Math.floor(seconds / 86_400), "d"],
+    [Math.floor(seconds / 3_600) % 24, "h"],
+    [Math.floor(seconds / 60) % 60, "min"],
+    [seconds % 60, "s"],
+  ] as const;
+  const first = parts.findIndex(([count]) => count > 0);
+  if (first === -1) return "0 s";
+  return parts
+    .slice(first, first + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count} ${unit}`)
+    .join(" ");
+}
+
+/** When something was or will be, as seen from now: `in 59 min 3 s`, `12 s ago`. */
+export function formatRelative(at: Date, now: Date = new Date()): string {
+  const differenceMs = at.getTime() - now.getTime();
+  return differenceMs >= 0 ? `in ${formatDuration(differenceMs)}` : `${formatDuration(-differenceMs)} ago`;
+}

@@ -1,0 +1,60 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+import { Command, Option } from "commander";
+
+import { addAdmin } from "./commands/admin.ts";
+import { addConfig } from "./commands/config.ts";
+import { addInstances } from "./commands/instances.ts";
+import { addKeys } from "./commands/keys.ts";
+import { addMigrate } from "./commands/migrate.ts";
+import { addRun } from "./commands/run.ts";
+import { addSignIn } from "./commands/sign-in.ts";
+import { addStart } from "./commands/start.ts";
+import { addStatus } from "./commands/status.ts";
+import { addStop } from "./commands/stop.ts";
+import { addTypes } from "./commands/types.ts";
+
+export function createProgram(version: string): Command {
+  const program = new Command("minimcp")
+    .description("Short-lived, isolated MCP endpoints that never see your API key.")
+    .version(version)
+    .addOption(
+      new Option("--config-home <directory>", "where sign-ins are kept, in <directory>/minimcp")
+        .env("XDG_CONFIG_HOME")
+        .default(join(homedir(), ".config")),
+    )
+    .addOption(
+      new Option("--log-level <level>", "with debug, errors come with their stack")
+        .env("LOG_LEVEL")
+        .hideHelp(),
+    )
+    .addHelpText(
+      "after",
+      `
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not running, 78 the configuration cannot be used, 130 interrupted.
+
+The first endpoint:
+  $ npm start
+  $ minimcp admin create --email you@example.com
+  $ minimcp login --email you@example.com
+  $ minimcp run everything --for 60m`,
+    )
+    .showSuggestionAfterError()
+    .exitOverride();
+  program.commandsGroup("This installation:");
+  addStart(program);
+  addStatus(program);
+  addStop(program);
+  addMigrate(program);
+  addConfig(program);
+  addAdmin(program);
+  program.commandsGroup("Your account:");
+  addSignIn(program);
+  addKeys(program);
+  program.commandsGroup("Instances:");
+  addRun(program);
+  addInstances(program);
+  addTypes(program);
+  return program;
+}

@@ -1,0 +1,43 @@
+import { readFileSync } from "node:fs";
+
+import { CommanderError } from "commander";
+
+import { exitCode } from "./exit-code.ts";
+import { type FailureReport, reportFailure } from "./failure.ts";
+import { createProgram } from "./program.ts";
+import { note } from "./terminal.ts";
+
+/** Runs one command. @returns the exit code */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  // Whoever reads our output may stop reading, as `head` does; the command still does its work.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+  const program = createProgram(readVersion());
+  try {
+    if (argv.length <= 2) program.help();
+    await program.parseAsync(argv);
+    return exitCode.ok;
+  } catch (error) {
+    const report = reportFailure(error);
+    // Commander has said it already.
+    if (error instanceof CommanderError) return report.exitCode;
+    note(argv.includes("--json") ? formatJson(report) : formatText(report));
+    if (program.opts()["logLevel"] === "debug" && error instanceof Error) note(error.stack ?? "");
+    return report.exitCode;
+  }
+}
+
+function formatJson({ exitCode: code, ...report }: FailureReport): string {
+  return JSON.stringify({ error: report, exitCode: code });
+}
+
+function formatText({ message, reason, requestId, issues }: FailureReport): string {
+  const lines = [message, ...issues.map(({ path, message: problem }) => `  - ${path.join(".")} ${problem}`)];
+  const facts = [reason && `reason ${reason}`, requestId && `request ${requestId}`].filter(Boolean);
+  if (facts.length > 0) lines.push(`(${facts.join(", ")})`);
+  return lines.join("\n");
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  return version;
+}

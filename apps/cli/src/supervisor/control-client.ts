@@ -1,0 +1,64 @@
+import { lstat } from "node:fs/promises";
+import http, { type IncomingMessage } from "node:http";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+
+import { Failure } from "../failure.ts";
+import type { Home } from "./home.ts";
+import type { ProductStatus } from "./product-status.ts";
+
+const answerTimeoutMs = 5_000;
+
+/** What runs on this home; undefined when nothing does. */
+export async function readStatus(home: Home): Promise<ProductStatus | undefined> {
+  const response = await call(home, "GET", "/status", AbortSignal.timeout(answerTimeoutMs));
+  return response && (JSON.parse(await text(response)) as ProductStatus);
+}
+
+/**
+ * Asks what runs on this home to end, and waits until it has.
+ * @param onProgress hears of each step
+ * @returns false when nothing runs
+ */
+export async function stopProduct(
+  home: Home,
+  { signal, onProgress }: { signal: AbortSignal; onProgress: (line: string) => void },
+): Promise<boolean> {
+  const response = await call(home, "POST", "/stop", signal);
+  if (response === undefined) return false;
+  try {
+    for await (const line of createInterface({ input: response })) {
+      onProgress((JSON.parse(line) as { progress: string }).progress);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    // It was killed meanwhile: over is over.
+    if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") throw error;
+  }
+  return true;
+}
+
+async function call(
+  home: Home,
+  method: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<IncomingMessage | undefined> {
+  const socketPath = home.controlSocket;
+  try {
+    const { uid } = await lstat(socketPath);
+    if (process.getuid?.() !== 0 && uid !== process.getuid?.()) throw otherUser(home);
+    return await new Promise((resolve, reject) => {
+      http.request({ socketPath, method, path, signal, agent: false }, resolve).once("error", reject).end();
+    });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ECONNREFUSED") return undefined;
+    if (code === "EACCES") throw otherUser(home);
+    throw error;
+  }
+}
+
+function otherUser(home: Home): Failure {
+  return new Failure(`MiniMCP in ${home.path} belongs to another user. Run the command as that user.`);
+}
