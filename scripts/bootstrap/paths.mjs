@@ -10,15 +10,11 @@ export const nodeBinary = join(repositoryRoot, "node_modules/node/bin/node");
 /** What bootstrap itself keeps. Inside node_modules, so that deleting node_modules starts afresh. */
 export const stateDirectory = join(repositoryRoot, "node_modules/.bootstrap");
 
-/**
- * The caller's environment with our tools first on PATH. The directory of the binary stands before `.bin`: pnpm's
- * `.bin/node` is a shell script that stays between a signal and Node and sets NODE_PATH.
- */
+/** The caller's environment, with our tools and our Node first on PATH. */
 export function runEnvironment() {
-  const ours = [join(repositoryRoot, "node_modules/node/bin"), join(repositoryRoot, "node_modules/.bin")];
   return {
     ...process.env,
-    PATH: [...ours, process.env.PATH].filter(Boolean).join(delimiter),
+    PATH: [join(repositoryRoot, "node_modules/.bin"), process.env.PATH].filter(Boolean).join(delimiter),
     TURBO_TELEMETRY_DISABLED: "1",
     DO_NOT_TRACK: "1",
   };
