@@ -41,7 +41,7 @@ const walls: Record<Room, ImportPattern[]> = {
   ],
   client: [
     {
-      group: ["*", "!*.ts", "!@trpc", "@trpc/*", "!@trpc/client", "!superjson"],
+      group: ["*", "!*.ts", "!@trpc", "@trpc/*", "!@trpc/client", "!@trpc/client/**", "!superjson"],
       allowTypeImports: true,
       message: `client imports only @trpc/client and superjson at run time, and nothing but types of the server: it runs in browsers and at the edge. ${house}`,
     },

@@ -1,4 +1,8 @@
+import { readFileSync } from "node:fs";
+
 import { defineConfig } from "tsdown";
+
+const trpcLicense = readFileSync("node_modules/@trpc/client/LICENSE", "utf8").trim();
 
 // oxlint-disable-next-line import/no-default-export -- tsdown reads it
 export default defineConfig({
@@ -6,6 +10,22 @@ export default defineConfig({
   platform: "neutral",
   target: "es2022",
   tsconfig: "tsconfig.build.json",
-  // A build that would need more at its users' fails.
-  deps: { onlyImport: ["@trpc/client", "superjson"] },
+  dts: true,
+  banner: {
+    dts: `/*!\nHolds type declarations of @trpc/client and @trpc/server:\n\n${trpcLicense}\n*/`,
+  },
+  deps: {
+    // A build that would need more at its users' fails, in code and in declarations.
+    onlyImport: ["@trpc/client", "superjson"],
+    onlyBundle: ["@trpc/client", "@trpc/server"],
+    dts: {
+      // The types of our own packages, which are not published; and of tRPC, whose declarations name Node's and those
+      // of ws, so that whoever checks the declarations of libraries would have to install both. Of db only what its
+      // schema lists: the router's declarations name its Database, in what is not published, without depending on it.
+      alwaysBundle: [/^@minimcp\/(?!db$)/, /^@trpc\//],
+      neverBundle: [/^@minimcp\/db$/, /^(?!@minimcp\/|@trpc\/)[@a-z]/],
+    },
+  },
+  // Without this, every package that a server's file imports would stay in the declarations as a bare import.
+  treeshake: { moduleSideEffects: false },
 });

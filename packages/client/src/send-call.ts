@@ -1,6 +1,6 @@
 import type { AppRouter, InputIssue } from "@minimcp/shared";
 import type { TRPCClientError } from "@trpc/client";
-// oxlint-disable-next-line no-restricted-imports -- The index of @trpc/client brings WebSockets along, a sixth of this client.
+// The index of @trpc/client brings WebSockets along, a sixth of this client.
 import { httpLink } from "@trpc/client/links/httpLink";
 import superjson from "superjson";
 

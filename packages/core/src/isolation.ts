@@ -5,13 +5,17 @@ export const isolationLevels = ["strict", "contained", "hardened", "none"] as co
 export type IsolationLevel = (typeof isolationLevels)[number];
 
 /** What was probed on the node, and so what an instance there really has. */
-export const IsolationView = z.object({
+export interface IsolationView {
+  level: IsolationLevel;
+  parts: Record<string, boolean | string>;
+}
+
+const Attestation: z.ZodType<IsolationView> = z.object({
   level: z.enum(isolationLevels),
   parts: z.record(z.string(), z.union([z.boolean(), z.string()])),
 });
-export type IsolationView = z.infer<typeof IsolationView>;
 
 /** The view of a stored attestation; null where nothing has been attested yet. */
 export function viewIsolation(stored: unknown): IsolationView | null {
-  return stored === null ? null : IsolationView.parse(stored);
+  return stored === null ? null : Attestation.parse(stored);
 }

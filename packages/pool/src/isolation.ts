@@ -126,6 +126,7 @@ async function probeLevel(
         node,
         bundle: await stageProbe(host),
         entry: "server.js",
+        nodeArgs: [],
         args: [JSON.stringify(targets)],
         env: { NODE_ENV: "production", MCP_ID: "probe" },
         uid: slot?.uid,

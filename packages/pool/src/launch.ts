@@ -20,6 +20,8 @@ export interface LaunchPlan {
   readonly node: string;
   /** The staged bundle directory. */
   readonly bundle: string;
+  /** Node's own flags. */
+  readonly nodeArgs: readonly string[];
   /** File of the bundle that Node runs, relative to it. */
   readonly entry: string;
   readonly args: readonly string[];
@@ -91,7 +93,15 @@ function buildNamespacedCommand(plan: LaunchPlan): Command {
   // RLIMIT_NPROC counts per user and user namespace. Set outside, it would count the worker's own processes.
   const inside = [prlimit, `--nproc=${limits.processes}`, "--"];
   // bubblewrap always sets PWD.
-  const program = [need(tools, "env"), "-u", "PWD", "/node", join("/app", plan.entry), ...plan.args];
+  const program = [
+    need(tools, "env"),
+    "-u",
+    "PWD",
+    "/node",
+    ...plan.nodeArgs,
+    join("/app", plan.entry),
+    ...plan.args,
+  ];
   return {
     ...asCommand([
       ...dropPrivileges(need(tools, "setpriv"), plan.uid),
@@ -119,6 +129,7 @@ function buildHardenedCommand(plan: LaunchPlan): Command {
       ...limitResources(need(tools, "prlimit"), limits, [`--nproc=${limits.processes}`]),
       plan.node,
       ...permission,
+      ...plan.nodeArgs,
       join(plan.bundle, plan.entry),
       ...plan.args,
     ]),
@@ -134,6 +145,7 @@ function buildPlainCommand(plan: LaunchPlan): Command {
       ...(tools.setpriv ? dropPrivileges(tools.setpriv, undefined) : []),
       ...(tools.prlimit ? limitResources(tools.prlimit, limits) : []),
       plan.node,
+      ...plan.nodeArgs,
       join(plan.bundle, plan.entry),
       ...plan.args,
     ]),

@@ -35,6 +35,8 @@ export interface ChildSpec {
   readonly bundleDirectory: string;
   /** The file that Node runs, relative to the bundle. It must serve HTTP with `listen({ fd: 3 })`. */
   readonly entry: string;
+  /** Flags of Node itself, such as the size of its heap. */
+  readonly nodeArgs?: readonly string[];
   /** Readable by every user of the host: never a secret. */
   readonly args?: readonly string[];
   /** Added to NODE_ENV and MCP_ID, which it cannot replace. */
@@ -193,6 +195,7 @@ class ProcessPool implements Pool {
         node,
         bundle,
         entry: spec.entry,
+        nodeArgs: spec.nodeArgs ?? [],
         args: spec.args ?? [],
         env: { ...spec.env, NODE_ENV: "production", MCP_ID: spec.id },
         uid: slot?.uid,

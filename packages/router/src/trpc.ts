@@ -18,7 +18,8 @@ import { answerFor, type ErrorAnswer, toWireError } from "./errors.ts";
 import { refuseHostileShape } from "./hostile-shape.ts";
 import { transformer } from "./transformer.ts";
 
-interface ProcedureMeta {
+/** Exported, so that the router's declarations can name it. */
+export interface ProcedureMeta {
   permission: Permission;
 }
 

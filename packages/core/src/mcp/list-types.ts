@@ -1,3 +1,4 @@
+import type { ApiKeyProvider } from "../api-key/api-key-view.ts";
 import { type Context, databaseActor } from "../context.ts";
 import { type IsolationView, viewIsolation } from "../isolation.ts";
 import type { ServerTypeDeclaration } from "../server-type/declaration.ts";
@@ -10,7 +11,7 @@ export interface ServerTypeView {
   title: string;
   description: string;
   /** Whose API key it needs; null when it needs none. */
-  provider: ServerTypeDeclaration["provider"];
+  provider: ApiKeyProvider | null;
   /** The upstream hosts it can reach. */
   hosts: string[];
   tools: { name: string; description: string }[];
