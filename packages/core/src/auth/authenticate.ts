@@ -16,6 +16,7 @@ export interface Authenticator {
 }
 
 interface LiveSession {
+  userId: string;
   role: UserRole;
   epoch: number;
 }
@@ -36,19 +37,18 @@ export function createAuthenticator(options: {
   const { db, accessTokens, rememberMs = 1_000, now = () => performance.now() } = options;
   const remembered = new Map<string, { session: LiveSession | null; until: number }>();
 
-  async function readSession(sessionId: string, userId: string): Promise<LiveSession | null> {
+  async function readSession(sessionId: string): Promise<LiveSession | null> {
     const known = remembered.get(sessionId);
     if (known !== undefined && known.until > now()) return known.session;
     const asked = now();
     const [row] = await db.as(databaseActor(system("auth")), (tx) =>
       tx
-        .select({ role: users.role, epoch: users.tokenEpoch })
+        .select({ userId: users.id, role: users.role, epoch: users.tokenEpoch })
         .from(sessions)
         .innerJoin(users, eq(users.id, sessions.userId))
         .where(
           and(
             eq(sessions.id, sessionId),
-            eq(sessions.userId, userId),
             isNull(sessions.endedAt),
             gt(sessions.idleExpiresAt, sql`now()`),
             gt(sessions.absoluteExpiresAt, sql`now()`),
@@ -78,8 +78,8 @@ export function createAuthenticator(options: {
         );
       }
       const claims = await accessTokens.verify(token);
-      const session = await readSession(claims.sessionId, claims.userId);
-      if (session === null || session.epoch !== claims.epoch) {
+      const session = await readSession(claims.sessionId);
+      if (session?.userId !== claims.userId || session.epoch !== claims.epoch) {
         throw new Unauthenticated("auth.sessionEnded", "This session has ended. Sign in again.");
       }
       return {

@@ -27,7 +27,7 @@ export interface Refreshed {
 export async function refresh(ctx: Context, input: Refresh): Promise<Refreshed> {
   const tokenHash = digestToken("mrt", input.refreshToken);
   if (tokenHash === null) throw invalid();
-  // The end of a session must be committed although the call fails, so the transaction returns and does not throw.
+  // A reuse must be committed although the call fails, so that returns; whatever else throws leaves no trace.
   const outcome = await ctx.db.as(databaseActor(system("auth")), async (tx) => {
     const successorId = randomUUID();
     const [used] = await tx
@@ -41,14 +41,16 @@ export async function refresh(ctx: Context, input: Refresh): Promise<Refreshed> 
         ),
       )
       .returning({ sessionId: refreshTokens.sessionId });
-    if (used === undefined)
-      return { kind: "refused", reused: await endIfReused(tx, ctx, tokenHash) } as const;
+    if (used === undefined) {
+      await endReused(tx, ctx, tokenHash);
+      return "reused";
+    }
     const session = await touchSession(tx, ctx, used.sessionId);
-    if (session === undefined) return { kind: "refused", reused: false } as const;
-    return { kind: "refreshed", tokens: await issueTokenPair(tx, ctx, session, successorId) } as const;
+    // Rolled back, the token stays unused: the next try of the same client is no sign of theft.
+    if (session === undefined) throw invalid();
+    return await issueTokenPair(tx, ctx, session, successorId);
   });
-  if (outcome.kind === "refreshed") return { tokens: outcome.tokens };
-  if (!outcome.reused) throw invalid();
+  if (outcome !== "reused") return { tokens: outcome };
   throw new Unauthenticated(
     "auth.refreshTokenReused",
     "This refresh token was used before, so somebody may have copied it. The session has ended; sign in again.",
@@ -82,7 +84,11 @@ async function touchSession(
   return touched;
 }
 
-async function endIfReused(tx: Transaction, ctx: Context, tokenHash: Buffer): Promise<boolean> {
+/**
+ * Ends the session of a token that was used before.
+ * @throws Unauthenticated for a token that was not: it is unknown or has expired
+ */
+async function endReused(tx: Transaction, ctx: Context, tokenHash: Buffer): Promise<void> {
   const [known] = await tx
     .select({
       sessionId: refreshTokens.sessionId,
@@ -91,7 +97,7 @@ async function endIfReused(tx: Transaction, ctx: Context, tokenHash: Buffer): Pr
     })
     .from(refreshTokens)
     .where(eq(refreshTokens.tokenHash, tokenHash));
-  if (known === undefined || known.usedAt === null) return false;
+  if (known === undefined || known.usedAt === null) throw invalid();
   await tx
     .update(sessions)
     .set({ endedAt: sql`now()`, endReason: "refreshReuse" })
@@ -100,10 +106,10 @@ async function endIfReused(tx: Transaction, ctx: Context, tokenHash: Buffer): Pr
     action: "auth.refresh",
     resourceType: "session",
     resourceId: known.sessionId,
+    newValue: { userId: known.userId },
     result: "denied",
     errorMessage: "auth.refreshTokenReused",
   });
-  return true;
 }
 
 function invalid(): Unauthenticated {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 
 import type { Transaction } from "@minimcp/db";
-import { refreshTokens, sessions } from "@minimcp/db/schema";
+import { refreshTokens, sessions, users } from "@minimcp/db/schema";
 import { and, desc, eq, inArray, isNull, sql } from "drizzle-orm";
 
 import type { Context } from "../context.ts";
@@ -25,6 +25,8 @@ export async function startSession(
   ctx: Issuing,
   user: { id: string; tokenEpoch: number },
 ): Promise<TokenPair> {
+  // One sign-in of a user at a time: each must count the sessions of the others.
+  await tx.select({ id: users.id }).from(users).where(eq(users.id, user.id)).for("no key update");
   const sessionId = randomUUID();
   await tx.insert(sessions).values({
     id: sessionId,
