@@ -1,11 +1,10 @@
-import { readApiConfig } from "@minimcp/api/env";
-import { type RunningApi, startApi } from "@minimcp/api/start";
-import { pino } from "pino";
+import type { RunningApi } from "@minimcp/api/start";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { type Account, createAdmin, password } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
-import { type Product, startProduct, testMasterKey } from "../support/product.ts";
+import { type Product, startProduct } from "../support/product.ts";
+import { startAnotherApi } from "./support/another-api.ts";
 import { send } from "./support/raw-http.ts";
 import { run } from "./support/sql.ts";
 
@@ -21,16 +20,7 @@ beforeAll(async () => {
   product = await startProduct({ worker: false });
   url = product.api.url;
   admin = await createAdmin(product);
-  behindProxy = await startApi(
-    readApiConfig({
-      MASTER_KEY: testMasterKey,
-      DATABASE_URL_API: product.database.apiUrl,
-      API_PORT: "0",
-      TRUSTED_PROXIES: "127.0.0.1, 10.0.0.0/8",
-    }),
-    pino({ level: "silent" }),
-    { passwords: { memoryKiB: 1024, passes: 1 } },
-  );
+  behindProxy = await startAnotherApi(product, { TRUSTED_PROXIES: "127.0.0.1, 10.0.0.0/8" });
 });
 
 afterAll(async () => {

@@ -5,12 +5,15 @@ import { z } from "zod";
 import { Unavailable } from "../errors.ts";
 
 /**
- * A new password. Length is what counts (NIST SP 800-63B-4 section 3.1.1.2): no rules on kinds of characters.
- * The upper bound keeps hashing from being fed megabytes; nothing is ever cut off.
+ * A new password. Length is what counts (NIST SP 800-63B-4 section 3.1.1.2), in Unicode code points: no rules on kinds
+ * of characters. The upper bound keeps hashing from being fed megabytes; nothing is ever cut off.
  */
 export const NewPassword = z
   .string()
-  .min(15, "must have at least 15 characters; a few unrelated words make a good password")
+  .refine(
+    (text) => Array.from(text).length >= 15,
+    "must have at least 15 characters; a few unrelated words make a good password",
+  )
   .refine((text) => Buffer.byteLength(text) <= 1024, "must have at most 1024 bytes");
 
 /** A password to check: anything a person could have typed. */
