@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { nodeBinary, repositoryRoot, stateDirectory } from "./paths.mjs";
@@ -61,8 +62,12 @@ async function install(scope) {
       "--prod=false",
       ...(scope === "product" ? ["--filter", "!@minimcp/test"] : []),
     ],
-    // A user's ignore-scripts=true would also skip the script that fetches Node.
-    { npm_config_ignore_scripts: "false", npm_config_confirm_modules_purge: "false" },
+    {
+      // A user's ignore-scripts=true would also skip the script that fetches Node.
+      npm_config_ignore_scripts: "false",
+      npm_config_confirm_modules_purge: "false",
+      ...(canWrite(homedir()) ? {} : { HOME: join(stateDirectory, "home") }),
+    },
   );
   if (result.ok && !existsSync(nodeBinary)) {
     return {
@@ -72,6 +77,20 @@ async function install(scope) {
     };
   }
   return result;
+}
+
+/**
+ * A service's user often has no home, which is where npm and pnpm keep what they have downloaded.
+ *
+ * @param {string} directory
+ */
+function canWrite(directory) {
+  try {
+    accessSync(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** npx of the very installation that runs this, or the first on PATH. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { repositoryRoot, runEnvironment, stateDirectory } from "./paths.mjs";
 import { exitLike, runProcess } from "./run-process.mjs";
+import { shareLock } from "./with-lock.mjs";
 
 /**
  * Runs a program of the set-up with its output in a log file. When somebody asked for the end meanwhile, this process
@@ -19,17 +20,34 @@ export async function runLogged(logName, file, args, environment = {}) {
   const log = join(stateDirectory, `${logName}.log`);
   const fd = openSync(log, "w");
   try {
-    const end = await runProcess(file, args, {
+    /** @type {import("node:child_process").SpawnOptions} */
+    const options = {
       cwd: repositoryRoot,
       env: { ...runEnvironment(), ...environment },
       stdio: ["ignore", fd, fd],
+    };
+    let group = 0;
+    const end = await runProcess(file, args, options, async (pid) => {
+      group = pid;
+      await shareLock(pid);
     });
     if (end.interrupted) {
+      // npx ends ahead of what it has started. Nothing is lost: what was interrupted is done again.
+      endGroup(group);
       exitLike(end);
       process.exit();
     }
     return { ok: end.code === 0, log, output: readFileSync(log, "utf8") };
   } finally {
     closeSync(fd);
+  }
+}
+
+/** @param {number} group id of its first process */
+function endGroup(group) {
+  try {
+    process.kill(-group, "SIGKILL");
+  } catch {
+    // All of it has ended by itself.
   }
 }

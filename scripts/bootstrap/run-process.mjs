@@ -15,11 +15,12 @@ const sameSignalMs = 500;
  * @param {string} file
  * @param {string[]} args
  * @param {import("node:child_process").SpawnOptions} options
+ * @param {(pid: number) => Promise<void>} [whenStarted]
  * @returns {Promise<{ code: number | null, signal: NodeJS.Signals | null, interrupted: boolean }>} `interrupted`: a
  *   signal was passed on, so whoever called asked for the end
  * @throws when the program cannot be started
  */
-export async function runProcess(file, args, options) {
+export async function runProcess(file, args, options, whenStarted) {
   let lastSignal = "";
   let lastSignalAt = 0;
   let interrupted = false;
@@ -37,7 +38,9 @@ export async function runProcess(file, args, options) {
   for (const signal of forwardedSignals) process.on(signal, forward);
   const child = spawn(file, args, { ...options, detached: true });
   try {
-    const [code, signal] = await once(child, "exit");
+    const exit = once(child, "exit");
+    if (child.pid !== undefined) await whenStarted?.(child.pid);
+    const [code, signal] = await exit;
     return { code, signal, interrupted };
   } finally {
     for (const signal of forwardedSignals) process.off(signal, forward);
