@@ -32,20 +32,29 @@ export class HeldInstance {
   readonly fence: number;
   /** What gateway calls of this instance go to. */
   readonly target: Target;
-  /** Digests of tokens that the database has called live; emptied whenever anything about the instance changes. */
-  readonly liveTokens = new Set<string>();
+  /** Until when nobody else can have claimed it, on this process's monotonic clock. */
+  leaseValidUntil: number;
 
   readonly #pool: Pool;
   readonly #spec: Omit<ChildSpec, "id">;
   readonly #events: InstanceEvents;
   readonly #ended = new AbortController();
   readonly #running: Promise<void>;
+  #liveTokens = new Set<string>();
   #deadline: NodeJS.Timeout | undefined;
   #socket = Promise.withResolvers<string>();
 
-  constructor(claimed: ClaimedInstance, pool: Pool, spec: Omit<ChildSpec, "id">, events: InstanceEvents) {
+  /** @param leaseValidUntil see the property */
+  constructor(
+    claimed: Pick<ClaimedInstance, "instanceId" | "fence" | "remainingMs">,
+    leaseValidUntil: number,
+    pool: Pool,
+    spec: Omit<ChildSpec, "id">,
+    events: InstanceEvents,
+  ) {
     this.id = claimed.instanceId;
     this.fence = claimed.fence;
+    this.leaseValidUntil = leaseValidUntil;
     this.#pool = pool;
     this.#spec = spec;
     this.#events = events;
@@ -67,6 +76,24 @@ export class HeldInstance {
     return this.#ended.signal.aborted;
   }
 
+  /** Whether calls may go to it: it is this node's, and not over. */
+  get isServing(): boolean {
+    // A process that was paused finds here what its timers have not told it yet.
+    return !this.hasEnded && performance.now() < this.leaseValidUntil;
+  }
+
+  /**
+   * Digests of tokens that the database has called live since anything about the instance last changed. At a change
+   * there is a new set: the answer to a question asked before goes into one at which nobody looks any more.
+   */
+  get liveTokens(): Set<string> {
+    return this.#liveTokens;
+  }
+
+  forgetTokens(): void {
+    this.#liveTokens = new Set();
+  }
+
   /** Time left, as the database counts it. A monotonic timer carries it on when the database is away. */
   setDeadline(remainingMs: number): void {
     if (this.hasEnded) return;
@@ -83,7 +110,7 @@ export class HeldInstance {
   /** Ends streams, process and deadline. Resolves when nothing of it is left. */
   async end(): Promise<void> {
     clearTimeout(this.#deadline);
-    this.liveTokens.clear();
+    this.forgetTokens();
     this.#ended.abort();
     await this.#running;
   }

@@ -24,6 +24,8 @@ export interface RunningWorker extends AsyncDisposable {
 }
 
 const applicationName = "minimcp worker";
+/** Waits that fit into the life of a lease: a round must fail, and be tried again, before the leases run out. */
+const upkeepLimits = { maxConnections: 4, statementTimeoutMs: 4_000, lockTimeoutMs: 1_000 };
 /** A token that was live is trusted for so long without a look at the database. */
 const trustMs = 1_000;
 
@@ -41,12 +43,9 @@ export async function startWorker(
   const finished = new AbortController();
   const database = { url: config.DATABASE_URL_WORKER, applicationName };
   assertCurrentSchema(await readSchemaState(database));
-  const db = resources.use(
-    openDatabase({
-      ...database,
-      onError: (error) => log.warn({ err: error }, "a database connection broke"),
-    }),
-  );
+  const onError = (error: Error): void => log.warn({ err: error }, "a database connection broke");
+  const tokens = resources.use(openDatabase({ ...database, statementTimeoutMs: 5_000, onError }));
+  const db = resources.use(openDatabase({ ...database, ...upkeepLimits, onError }));
   const pool = resources.use(await openPoolSomewhere(config, log));
   const identity = { nodeId: await readNodeId(config.MINIMCP_HOME), epoch: randomUUID() };
 
@@ -72,6 +71,7 @@ export async function startWorker(
   });
   ingress.server.listen(config.GATEWAY_PORT, config.HOST);
   await once(ingress.server, "listening");
+  resources.defer(() => ingress.close());
   const { port } = ingress.server.address() as AddressInfo;
   const ownUrl = `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
   const url = config.GATEWAY_URL ?? ownUrl;
@@ -96,6 +96,7 @@ export async function startWorker(
   node = resources.use(
     new Node({
       db,
+      tokens,
       identity,
       pool,
       findBundle: (name) => options.findBundle(name),
@@ -107,7 +108,7 @@ export async function startWorker(
       },
     }),
   );
-  // First in, last out: open calls may finish while the children still run.
+  // Here, so that it comes first: open calls may finish while the children still run.
   resources.defer(() => ingress.close());
 
   const acquired = resources.move();

@@ -57,7 +57,7 @@ export { markReady, markRestarting } from "./lease/mark-instance.ts";
 export { type CallCounts, recordCalls } from "./lease/record-calls.ts";
 export { registerNode, renewNode, retireNode } from "./lease/register-node.ts";
 export { releaseLeases } from "./lease/release-leases.ts";
-export { type RenewedLease, renewLeases } from "./lease/renew-leases.ts";
+export { type HeldLease, renewLeases } from "./lease/renew-leases.ts";
 export { CreateInstance, createInstance, type CreatedInstance } from "./mcp/create-instance.ts";
 export { getInstance, InstanceId } from "./mcp/get-instance.ts";
 export { getReceipt } from "./mcp/get-receipt.ts";

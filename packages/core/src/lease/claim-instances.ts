@@ -12,7 +12,8 @@ export interface ClaimedInstance {
   userId: string;
   fence: number;
   remainingMs: number;
-  declaration: ServerTypeDeclaration;
+  /** Null where the catalogue holds one that this version cannot read. */
+  declaration: ServerTypeDeclaration | null;
   config: Record<string, string>;
 }
 
@@ -66,6 +67,10 @@ export async function claimInstances(
         config: instances.config,
         declaration: serverTypes.declaration,
       });
-    return claimed.map((row) => ({ ...row, declaration: ServerTypeDeclaration.parse(row.declaration) }));
+    // One bad entry of the catalogue must not keep everything else from being claimed.
+    return claimed.map((row) => ({
+      ...row,
+      declaration: ServerTypeDeclaration.safeParse(row.declaration).data ?? null,
+    }));
   });
 }

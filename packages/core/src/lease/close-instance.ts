@@ -1,6 +1,6 @@
 import type { Database, Transaction } from "@minimcp/db";
 import { type endReasons, instances, receipts } from "@minimcp/db/schema";
-import { and, eq, inArray, isNull, lt, lte, or, sql } from "drizzle-orm";
+import { and, eq, inArray, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
 
 import { appendAudit } from "../audit.ts";
 import type { RequestOrigin } from "../context.ts";
@@ -54,10 +54,10 @@ export async function closeInstance(
 
 /**
  * The net under the deadline: closes what is due, or was ended, and has no living node to say so. Their processes
- * died with the node that held them.
+ * died with the node, or with the former life of this node, that held them.
  * @returns how many it closed
  */
-export async function closeAbandoned(db: Database): Promise<number> {
+export async function closeAbandoned(db: Database, node: NodeIdentity): Promise<number> {
   return await db.as(workerActor, async (tx) => {
     const abandoned = await tx
       .select({ id: instances.id })
@@ -66,7 +66,11 @@ export async function closeAbandoned(db: Database): Promise<number> {
         and(
           isLive,
           or(lte(instances.expiresAt, sql`now()`), eq(instances.state, "stopping")),
-          or(isNull(instances.leaseUntil), lt(instances.leaseUntil, sql`now()`)),
+          or(
+            isNull(instances.leaseUntil),
+            lt(instances.leaseUntil, sql`now()`),
+            and(eq(instances.nodeId, node.nodeId), ne(instances.nodeEpoch, node.epoch)),
+          ),
         ),
       )
       .limit(200)

@@ -12,6 +12,8 @@ export interface CallCounts {
   requestBytes: number;
   responseBytes: number;
   toolCalls: Record<string, number>;
+  /** True when earlier counts were lost. */
+  incomplete: boolean;
 }
 
 /** A server with a great many tool names must not grow a receipt without end. */
@@ -36,6 +38,7 @@ export async function recordCalls(db: Database, counts: ReadonlyMap<string, Call
                     union all select * from jsonb_each_text(${JSON.stringify(count.toolCalls)}::jsonb)) as added
               group by key order by total desc limit ${maxToolNames}
             ) as summed)`,
+          incomplete: sql`${receipts.incomplete} or ${count.incomplete}`,
           updatedAt: sql`now()`,
         })
         .where(and(eq(receipts.instanceId, instanceId), isNull(receipts.closedAt)));

@@ -4,7 +4,10 @@ import { and, eq, inArray, sql } from "drizzle-orm";
 
 import { isLive, type NodeIdentity, workerActor } from "./lease.ts";
 
-/** Lets go of instances that this node holds and does not run, so that any node can claim them at once. */
+/**
+ * Lets go of instances that this node holds and does not run, so that any node can claim them at once. Their counts
+ * have been written by then: whoever claims them finds no former holder who could have lost some.
+ */
 export async function releaseLeases(
   db: Database,
   node: NodeIdentity,
@@ -14,7 +17,12 @@ export async function releaseLeases(
   await db.as(workerActor, (tx) =>
     tx
       .update(instances)
-      .set({ leaseUntil: sql`now() - interval '1 millisecond'` })
+      .set({
+        nodeId: null,
+        nodeEpoch: null,
+        leaseUntil: null,
+        state: sql`case when ${instances.state} = 'stopping' then 'stopping' else 'requested' end`,
+      })
       .where(
         and(
           inArray(instances.id, [...instanceIds]),
