@@ -7,9 +7,12 @@ import { workerActor } from "./lease.ts";
 
 /** What a bearer token of an instance is good for at this moment. */
 export type TokenVerdict =
+  /** `nodeId`: who holds the instance at this moment, under which claim; null while nobody does. */
   | { kind: "live"; nodeId: string | null; fence: number }
   | { kind: "over"; reason: EndReason | "failed"; at: Date }
   | { kind: "unknown" };
+
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Asks the database about a token of an instance. A token of another instance is as unknown as none. */
 export async function authorizeToken(
@@ -17,6 +20,8 @@ export async function authorizeToken(
   instanceId: string,
   tokenHash: Buffer,
 ): Promise<TokenVerdict> {
+  // The address comes from anybody, and PostgreSQL fails on what is no UUID instead of finding nothing.
+  if (!uuid.test(instanceId)) return { kind: "unknown" };
   const [row] = await db.as(workerActor, (tx) =>
     tx
       .select({
@@ -28,6 +33,7 @@ export async function authorizeToken(
         tokenDead: sql<boolean>`(${instanceTokens.revokedAt} is not null and ${instanceTokens.revokedAt} <= clock_timestamp()) or ${instanceTokens.expiresAt} <= clock_timestamp()`,
         tokenEnd: sql<string>`least(${instanceTokens.revokedAt}, ${instanceTokens.expiresAt})`,
         nodeId: instances.nodeId,
+        held: sql<boolean>`coalesce(${instances.leaseUntil} > clock_timestamp(), false)`,
         fence: instances.fence,
       })
       .from(instanceTokens)
@@ -39,5 +45,5 @@ export async function authorizeToken(
   if (row.endReason !== null) return { kind: "over", reason: row.endReason, at: row.endedAt ?? new Date() };
   if (row.due) return { kind: "over", reason: "expired", at: row.expiresAt };
   if (row.tokenDead) return { kind: "over", reason: "revoked", at: new Date(row.tokenEnd) };
-  return { kind: "live", nodeId: row.nodeId, fence: row.fence };
+  return { kind: "live", nodeId: row.held ? row.nodeId : null, fence: row.fence };
 }

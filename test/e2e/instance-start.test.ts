@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { eventually } from "../security/support/eventually.ts";
+import { run } from "../security/support/sql.ts";
+import { type Account, createAdmin, createUser } from "../support/accounts.ts";
+import { query } from "../support/call.ts";
+import {
+  addType,
+  callTool,
+  createInstance,
+  echo,
+  findBundle,
+  type Instance,
+  processesOf,
+  send,
+} from "../support/instances.ts";
+import { type Product, startProduct } from "../support/product.ts";
+
+let product: Product;
+let user: Account;
+
+beforeAll(async () => {
+  product = await startProduct({ findBundle });
+  user = await createUser(product, await createAdmin(product));
+  await addType(product, "plain");
+  await addType(product, "crashing", { bundle: "fixture-crash" });
+  await addType(product, "exiting", { bundle: "fixture-exit" });
+  await addType(product, "missing", { bundle: "nowhere" });
+});
+
+afterAll(async () => {
+  await product[Symbol.asyncDispose]();
+});
+
+// oxlint-disable-next-line typescript/no-explicit-any -- the view of an instance, of which each test reads a part
+async function view({ id }: Instance): Promise<any> {
+  return (await query(product.api.url, "mcp.get", { id }, { token: user.token })).data;
+}
+
+async function waitForState(instance: Instance, state: string, withinMs: number): Promise<void> {
+  await eventually(withinMs, async () => (await view(instance)).state === state);
+}
+
+describe("a start", () => {
+  test("lets calls that come early wait, answers every one of them, and shows in the state", async () => {
+    const instance = await createInstance(product, user);
+    expect(["requested", "starting"]).toContain((await view(instance)).state);
+    await Promise.all(Array.from({ length: 20 }, () => echo(instance)));
+    const ready = await view(instance);
+    expect(ready).toMatchObject({ state: "ready", endReason: null, failure: null });
+    expect(ready.readyAt).toBeInstanceOf(Date);
+    expect(await processesOf(instance.id)).not.toEqual([]);
+  });
+
+  test("gives the server no token, no cookie, no environment and no arguments but its own", async () => {
+    await addType(product, "configured", {
+      bundle: "fixture-plain",
+      config: {
+        depth: { description: "How deep.", argument: "--depth" },
+        width: { description: "How wide.", argument: "--width" },
+      },
+    });
+    const instance = await createInstance(product, user, {
+      type: "configured",
+      config: { depth: "3; rm -rf / #", width: "$(id) 'x' \"y\"" },
+    });
+    const answer = await callTool(instance, "look", {}, { headers: { cookie: "session=1" } });
+    const { result } = (await answer.json()) as {
+      result: { arguments: string[]; environment: Record<string, string>; headers: Record<string, string> };
+    };
+    expect(result.arguments.toSorted()).toEqual([
+      "--depth=3; rm -rf / #",
+      "--width=$(id) 'x' \"y\"",
+      "plain",
+    ]);
+    expect(result.environment).toEqual({ NODE_ENV: "production", MCP_ID: instance.id });
+    expect(Object.keys(result.headers)).not.toContain("authorization");
+    expect(Object.keys(result.headers)).not.toContain("cookie");
+    expect(JSON.stringify(result)).not.toContain(instance.token);
+  });
+
+  test("that names a server which the node lacks fails with a sentence, and the token says so", async () => {
+    const instance = await createInstance(product, user, { type: "missing" });
+    await waitForState(instance, "failed", 3_000);
+    expect((await view(instance)).failure).toBe("The node does not have the server of this type.");
+    const refused = await send(instance, "ping");
+    expect(refused.status).toBe(401);
+    expect(await refused.json()).toMatchObject({ reason: "failed" });
+  });
+
+  test("by a catalogue entry that nobody can read fails, and keeps nothing else from starting", async () => {
+    await addType(product, "spoilt");
+    const spoilt = await createInstance(product, user, { type: "spoilt" });
+    await waitForState(spoilt, "ready", 5_000);
+    // As if a newer version had written it: the instance is claimed anew, and cannot be read.
+    await run(product.database.ownerUrl, "update server_types set declaration = '{}' where id = 'spoilt'");
+    await run(
+      product.database.ownerUrl,
+      "update instances set node_id = null, lease_until = null, state = 'requested' where id = $1",
+      [spoilt.id],
+    );
+    const next = await createInstance(product, user, { type: "plain" });
+    expect((await send(next, "ping")).status).toBe(200);
+    await eventually(3_000, async () => (await stateOf(spoilt)) === "failed");
+    expect(await processesOf(spoilt.id)).toEqual([]);
+    await run(product.database.ownerUrl, "delete from instances where type_id = 'spoilt'");
+    await run(product.database.ownerUrl, "delete from server_types where id = 'spoilt'");
+  });
+});
+
+/** The view cannot be read while its type cannot. */
+async function stateOf({ id }: Instance): Promise<string | undefined> {
+  const [row] = await run<{ state: string }>(
+    product.database.ownerUrl,
+    "select state from instances where id = $1",
+    [id],
+  );
+  return row?.state;
+}
+
+describe("a server that dies", () => {
+  test("is started again, and a call that comes meanwhile waits for it", async () => {
+    const instance = await createInstance(product, user, { type: "plain" });
+    expect((await send(instance, "ping")).status).toBe(200);
+    const died = await callTool(instance, "die");
+    expect(died.status).toBe(502);
+    await eventually(1_000, async () => (await view(instance)).state === "starting");
+    expect((await send(instance, "ping")).status).toBe(200);
+    expect(await view(instance)).toMatchObject({ state: "ready" });
+  });
+
+  test("after each start ends in a crash loop, with growing pauses, and one that never answered has failed", async () => {
+    const startedAt = performance.now();
+    const [crashing, exiting] = await Promise.all([
+      createInstance(product, user, { type: "crashing" }),
+      createInstance(product, user, { type: "exiting" }),
+    ]);
+    await Promise.all([waitForState(crashing, "ended", 28_000), waitForState(exiting, "failed", 28_000)]);
+    // 1 + 2 + 4 + 8 seconds lie between five starts.
+    expect(performance.now() - startedAt).toBeGreaterThan(15_000);
+    expect(await view(crashing)).toMatchObject({ endReason: "crashLoop", failure: null });
+    expect(await view(exiting)).toMatchObject({ failure: "Its process ended before it answered." });
+    const starts = await run<{ starts: number }>(
+      product.database.ownerUrl,
+      "select starts from instances where id = any($1)",
+      [[crashing.id, exiting.id]],
+    );
+    expect(starts).toEqual([{ starts: 5 }, { starts: 5 }]);
+    expect(await (await send(crashing, "ping")).json()).toMatchObject({ reason: "crashLoop" });
+    const receipt = await query(product.api.url, "mcp.receipt", { id: crashing.id }, { token: user.token });
+    expect(receipt.data).toMatchObject({ final: true, endReason: "crashLoop", incomplete: false });
+  });
+});
