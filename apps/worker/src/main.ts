@@ -38,7 +38,8 @@ async function main(): Promise<void> {
 
 try {
   await main();
-  process.disconnect?.();
+  // The supervisor may be the one that hung up.
+  if (process.connected) process.disconnect();
 } catch (error) {
   const refused =
     error instanceof ConfigError ||
