@@ -1,4 +1,14 @@
-import { chmod, lchown, mkdtemp, open, readdir, rename, rm, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  lchown,
+  mkdtemp,
+  open,
+  readdir,
+  rename,
+  rm,
+  writeFile,
+  type FileHandle,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { computeScramVerifier } from "../scram-verifier.ts";
@@ -32,6 +42,8 @@ local all all scram-sha-256
  */
 export async function createCluster(options: {
   dataDirectory: string;
+  /** Inherited by the builder's programs, so that the next start waits for those that outlive a killed one. */
+  lock: FileHandle;
   binaries: Binaries;
   /** Nothing when the server runs as ourselves. */
   accounts: ServerAccounts | undefined;
@@ -40,7 +52,7 @@ export async function createCluster(options: {
   sync: boolean;
   signal?: AbortSignal | undefined;
 }): Promise<void> {
-  const { dataDirectory, binaries, accounts, signal } = options;
+  const { dataDirectory, lock, binaries, accounts, signal } = options;
   const parent = dirname(dataDirectory);
   await removeUnfinished(parent);
   const workshop = await mkdtemp(join(parent, initialising));
@@ -48,6 +60,7 @@ export async function createCluster(options: {
   const run = async (program: string, args: string[], input = ""): Promise<void> => {
     const { code, output } = await runProgram(program, args, {
       identity: accounts?.builder,
+      descriptor: lock.fd,
       input,
       timeoutMs,
       signal,

@@ -51,6 +51,12 @@ export async function chooseBaseDirectory(home: string, closedHomeRoot: string):
   // Random, not made from the path: a new home at the place of a deleted one must not meet the old one's data.
   const name = randomBytes(6).toString("hex");
   await makeDirectory(closedHomeRoot, { mode: 0o711 });
+  if (!(await isOpenToOthers(closedHomeRoot))) {
+    throw new EmbeddedPostgresFailure(
+      "unusableHome",
+      `Neither ${home} nor ${closedHomeRoot} can be reached by the unprivileged user that PostgreSQL runs as. Choose a MINIMCP_HOME whose parent directories let others pass (chmod o+x).`,
+    );
+  }
   await makeDirectory(join(closedHomeRoot, name), { mode: 0o700 });
   await writeFile(record, `${name}\n`, { mode: 0o600, flag: "wx" });
   return join(closedHomeRoot, name);

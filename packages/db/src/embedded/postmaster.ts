@@ -14,8 +14,8 @@ export interface PostmasterFile {
 }
 
 const pollMs = 25;
-/** The backends of a server that was killed notice within moments; one in the midst of a long loop takes longer. */
-const claimTimeoutMs = 15_000;
+/** The backends of a killed server notice within moments; one in the midst of a long loop, or an initdb, takes longer. */
+const claimTimeoutMs = 30_000;
 /** After SIGQUIT the server kills its own children within five seconds. */
 const quitTimeoutMs = 10_000;
 
@@ -55,7 +55,7 @@ export async function retireFormerServer(dataDirectory: string, stopTimeoutMs: n
 
 /**
  * Waits until no process of an earlier server is left, and keeps it so: every server inherits this lock, and so do the
- * backends it forks. It also tells of servers that no process id can tell of, as in another container on the same volume.
+ * backends it forks and the programs that build a cluster. It also tells of servers that no process id can tell of, as in another container on the same volume.
  *
  * @throws {EmbeddedPostgresFailure} `inUse`.
  */

@@ -84,21 +84,23 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   await prepareBaseDirectory(base, home, accounts);
 
   const version = await readClusterVersion(dataDirectory);
+  if (version !== undefined && version !== supportedMajorVersion) {
+    throw new EmbeddedPostgresFailure(
+      "otherVersion",
+      `The data in ${dataDirectory} belongs to PostgreSQL ${version}; this version of MiniMCP brings PostgreSQL ${supportedMajorVersion}. Start the version of MiniMCP that wrote it, or restore a backup into an empty home.`,
+    );
+  }
+  if (await retireFormerServer(dataDirectory, stopTimeoutMs)) {
+    log("ended the database server that an earlier start had left running");
+  }
+  await using serverLock = await claimDataDirectory(base, dataDirectory, signal);
   const created = version === undefined;
   const ownerPassword = created ? await createOwnerPassword(home) : await readOwnerPassword(home);
   if (created) {
     log(`creating the database in ${base}`);
     const sync = options.settings?.["fsync"] !== "off";
-    await createCluster({ dataDirectory, binaries, accounts, ownerPassword, sync, signal });
-  } else if (version !== supportedMajorVersion) {
-    throw new EmbeddedPostgresFailure(
-      "otherVersion",
-      `The data in ${dataDirectory} belongs to PostgreSQL ${version}; this version of MiniMCP brings PostgreSQL ${supportedMajorVersion}. Start the version of MiniMCP that wrote it, or restore a backup into an empty home.`,
-    );
-  } else if (await retireFormerServer(dataDirectory, stopTimeoutMs)) {
-    log("ended the database server that an earlier start had left running");
+    await createCluster({ dataDirectory, lock: serverLock, binaries, accounts, ownerPassword, sync, signal });
   }
-  await using serverLock = await claimDataDirectory(base, dataDirectory, signal);
   await correctOwner(dataDirectory, accounts);
   const socketDirectory = await prepareSocketDirectory(base, runtimeDirectory, accounts);
 
