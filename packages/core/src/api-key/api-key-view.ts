@@ -1,5 +1,5 @@
 import { apiKeys, instances, type apiKeyProviders } from "@minimcp/db/schema";
-import { sql } from "drizzle-orm";
+import { and, eq, notInArray, sql } from "drizzle-orm";
 
 export type ApiKeyProvider = (typeof apiKeyProviders)[number];
 
@@ -27,6 +27,7 @@ export const apiKeyColumns = {
   fingerprint: sql<string>`encode(substring(${apiKeys.fingerprint} for 8), 'hex')`,
   createdAt: apiKeys.createdAt,
   lastUsedAt: apiKeys.lastUsedAt,
+  // Through eq(): in a select from one table, Drizzle writes a bare ${column} without its table, and both have an id.
   liveInstances: sql<number>`(select count(*)::int from ${instances}
-    where ${instances.apiKeyId} = ${apiKeys.id} and ${instances.state} not in ('ended', 'failed'))`,
+    where ${and(eq(instances.apiKeyId, apiKeys.id), notInArray(instances.state, ["ended", "failed"]))})`,
 };
