@@ -40,7 +40,8 @@ export async function installDebianPackages() {
  * @param {string[]} args
  */
 function aptGet(logName, args) {
-  return runLogged(logName, "apt-get", ["--quiet", ...args], { DEBIAN_FRONTEND: "noninteractive" });
+  const options = ["--quiet", "--option=DPkg::Lock::Timeout=60"];
+  return runLogged(logName, "apt-get", [...options, ...args], { DEBIAN_FRONTEND: "noninteractive" });
 }
 
 /** @param {string} program */
