@@ -38,8 +38,8 @@ const goodbyeTimeoutMs = 1_000;
 /**
  * The discrete node-postgres configuration for one database.
  *
- * Every value is given, also where it equals a default: whatever is left out, node-postgres takes from `PG*` variables
- * of the environment or from `~/.pgpass`.
+ * Whatever decides where we connect, as whom and how safely is given, also where it equals a default: what is left out,
+ * node-postgres takes from `PG*` variables of the environment or from `~/.pgpass`.
  *
  * @throws {TypeError} for a URL that cannot be used.
  */
