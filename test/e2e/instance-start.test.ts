@@ -1,3 +1,6 @@
+import { readFile } from "node:fs/promises";
+
+import { bundles } from "@minimcp/connectors";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { eventually } from "../security/support/eventually.ts";
@@ -49,7 +52,13 @@ describe("a start", () => {
     const ready = await view(instance);
     expect(ready).toMatchObject({ state: "ready", endReason: null, failure: null });
     expect(ready.readyAt).toBeInstanceOf(Date);
-    expect(await processesOf(instance.id)).not.toEqual([]);
+    const commands = await Promise.all(
+      (await processesOf(instance.id)).map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8")),
+    );
+    // As its bundle wants it: without a bound of its own, V8 would size the heap by the memory of the host.
+    for (const flag of bundles.everything.nodeArgs) {
+      expect(commands.map((command) => command.split("\0"))).toContainEqual(expect.arrayContaining([flag]));
+    }
   });
 
   test("gives the server no token, no cookie, no environment and no arguments but its own", async () => {

@@ -64,7 +64,7 @@ async function read(response: Response): Promise<CallAnswer> {
   if (!response.headers.get("content-type")?.startsWith("application/json")) return answer;
   const parsed = JSON.parse(text);
   if (parsed.error !== undefined) {
-    const { message, data } = superjson.deserialize(parsed.error) as { message: string; data: object };
+    const { message, data } = superjson.deserialize<{ message: string; data: object }>(parsed.error);
     answer.error = { message, ...data } as CallAnswer["error"];
   } else if (parsed.result !== undefined) {
     answer.data = parsed.result.data === undefined ? undefined : superjson.deserialize(parsed.result.data);

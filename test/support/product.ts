@@ -31,7 +31,7 @@ export interface ProductOptions {
   environment?: Record<string, string>;
   /** False for tests that need no instance to run. */
   worker?: boolean;
-  findBundle?(name: string): ServerBundle | undefined;
+  findBundle?: (name: string) => ServerBundle | undefined;
 }
 
 /** The API, and unless told otherwise a worker, on a database of their own, in this process. */
