@@ -298,6 +298,7 @@ export class Node implements AsyncDisposable {
     return {
       bundleDirectory: bundle.directory,
       entry: bundle.entry,
+      nodeArgs: bundle.nodeArgs ?? [],
       args: [...bundle.args, ...chosen],
     };
   }
