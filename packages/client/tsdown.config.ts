@@ -9,7 +9,7 @@ export default defineConfig({
   entry: "src/index.ts",
   platform: "neutral",
   target: "es2022",
-  tsconfig: "tsconfig.build.json",
+  tsconfig: "../tsconfig.declarations.json",
   dts: true,
   banner: {
     dts: `/*!\nHolds type declarations of @trpc/client and @trpc/server:\n\n${trpcLicense}\n*/`,
