@@ -24,6 +24,8 @@ export interface FailureReport {
   issues: readonly { path: readonly (string | number)[]; message: string }[];
 }
 
+const signIn = "Sign in with: minimcp login --email you@example.com";
+
 /** By name: loading the server's packages to tell their errors apart would cost more than most commands. */
 const refusals: ReadonlySet<string> = new Set(["ConfigError", "KeyringError", "SchemaMismatch"]);
 
@@ -45,7 +47,26 @@ export function reportFailure(error: unknown): FailureReport {
   };
 }
 
+/** What helps, by the reason of a refusal: commands that the server, which says the sentence, knows nothing of. */
+const nextSteps: Readonly<Record<string, string>> = {
+  "auth.refreshTokenInvalid": signIn,
+  "auth.refreshTokenReused": signIn,
+  "auth.sessionEnded": signIn,
+  "auth.signInRequired": signIn,
+  "auth.tokenExpired": signIn,
+  "auth.tokenInvalid": signIn,
+  "mcp.keyRequired": "Name it with --key; see: minimcp keys ls",
+  "mcp.noWorker": "On the server, see: minimcp status",
+  "mcp.typeUnknown": "See: minimcp types",
+};
+
+/** The command that helps with an error; null where the sentence says it all. */
+export function suggestNextStep(reason: string | null): string | null {
+  return (reason !== null && nextSteps[reason]) || null;
+}
+
 export function describeError(error: unknown): string {
+  if (error instanceof CommanderError) return error.message.replace(/^error: /, "");
   return error instanceof Error ? error.message : String(error);
 }
 

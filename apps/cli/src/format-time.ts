@@ -1,6 +1,8 @@
 /** A length of time in its two largest units: `2 h 5 min`, `40 s`. */
 export function formatDuration(milliseconds: number): string {
-  const seconds = Math.max(0, Math.round(milliseconds / 1_000));
+  // Beyond an hour nobody counts seconds.
+  const unitMs = milliseconds >= 3_600_000 ? 60_000 : 1_000;
+  const seconds = Math.max(0, Math.round(milliseconds / unitMs) * (unitMs / 1_000));
   const parts = [
     [Math.floor(seconds / 86_400), "d"],
     [Math.floor(seconds / 3_600) % 24, "h"],

@@ -1,10 +1,11 @@
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 
 import { Command, Option } from "commander";
 
 import { addAdmin } from "./commands/admin.ts";
 import { addConfig } from "./commands/config.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addInstances } from "./commands/instances.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addMigrate } from "./commands/migrate.ts";
@@ -15,6 +16,8 @@ import { addStatus } from "./commands/status.ts";
 import { addStop } from "./commands/stop.ts";
 import { addTypes } from "./commands/types.ts";
 
+const defaultConfigHome = join(homedir(), ".config");
+
 export function createProgram(version: string): Command {
   const program = new Command("minimcp")
     .description("Short-lived, isolated MCP endpoints that never see your API key.")
@@ -22,7 +25,9 @@ export function createProgram(version: string): Command {
     .addOption(
       new Option("--config-home <directory>", "where sign-ins are kept, in <directory>/minimcp")
         .env("XDG_CONFIG_HOME")
-        .default(join(homedir(), ".config")),
+        // An empty variable means the default, and so does a relative path (XDG Base Directory Specification).
+        .argParser((directory) => (isAbsolute(directory) ? directory : defaultConfigHome))
+        .default(defaultConfigHome),
     )
     .addOption(
       new Option("--log-level <level>", "with debug, errors come with their stack")
@@ -41,6 +46,8 @@ The first endpoint:
   $ minimcp run everything --for 60m`,
     )
     .showSuggestionAfterError()
+    // What is wrong is told in one place, for people or as JSON.
+    .configureOutput({ outputError: () => undefined })
     .exitOverride();
   program.commandsGroup("This installation:");
   addStart(program);
@@ -49,6 +56,7 @@ The first endpoint:
   addMigrate(program);
   addConfig(program);
   addAdmin(program);
+  addDoctor(program);
   program.commandsGroup("Your account:");
   addSignIn(program);
   addKeys(program);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { CommanderError } from "commander";
 
 import { exitCode } from "./exit-code.ts";
-import { type FailureReport, reportFailure } from "./failure.ts";
+import { type FailureReport, reportFailure, suggestNextStep } from "./failure.ts";
 import { createProgram } from "./program.ts";
 import { note } from "./terminal.ts";
 
@@ -18,8 +18,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     return exitCode.ok;
   } catch (error) {
     const report = reportFailure(error);
-    // Commander has said it already.
-    if (error instanceof CommanderError) return report.exitCode;
+    // Help was shown, or the version.
+    if (error instanceof CommanderError && /^commander\.(?:help|version)/.test(error.code))
+      return report.exitCode;
     note(argv.includes("--json") ? formatJson(report) : formatText(report));
     if (program.opts()["logLevel"] === "debug" && error instanceof Error) note(error.stack ?? "");
     return report.exitCode;
@@ -33,6 +34,8 @@ function formatJson({ exitCode: code, ...report }: FailureReport): string {
 function formatText({ message, reason, requestId, issues }: FailureReport): string {
   const lines = [message, ...issues.map(({ path, message: problem }) => `  - ${path.join(".")} ${problem}`)];
   const facts = [reason && `reason ${reason}`, requestId && `request ${requestId}`].filter(Boolean);
+  const nextStep = suggestNextStep(reason);
+  if (nextStep !== null) lines.push(nextStep);
   if (facts.length > 0) lines.push(`(${facts.join(", ")})`);
   return lines.join("\n");
 }

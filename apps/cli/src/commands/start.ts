@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 
-import { note, print, printJson } from "../terminal.ts";
+import { note, print } from "../terminal.ts";
 
 export function addStart(program: Command): void {
   program
@@ -38,7 +38,8 @@ Examples:
         onReady(status, { isInhabited }) {
           const nextStep = isInhabited ? null : "pnpm minimcp admin create --email you@example.com";
           if (options.json) {
-            printJson({ kind: "ready", ...status, nextStep });
+            // One line, whoever reads it.
+            print(JSON.stringify({ kind: "ready", ...status, nextStep }));
             return;
           }
           const { api, gateway, isolation } = status;

@@ -4,6 +4,8 @@ import { join } from "node:path";
 
 import { type Environment, isSecret, type SettingFields } from "@minimcp/core";
 
+import { compileCacheDirectory } from "../compile-cache.ts";
+
 /** Where programs are looked up; nothing of the caller's own search path gets through. */
 const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -30,7 +32,11 @@ export async function buildChildEnvironment(
   { fields, given, fixed, secrets }: ChildSettings,
   handover: string,
 ): Promise<{ environment: Record<string, string>; release: () => Promise<void> }> {
-  const environment: Record<string, string> = { PATH: systemPath, NODE_ENV: "production" };
+  const environment: Record<string, string> = {
+    PATH: systemPath,
+    NODE_ENV: "production",
+    NODE_COMPILE_CACHE: compileCacheDirectory,
+  };
   for (const [name, field] of Object.entries(fields)) {
     if (isSecret(field) || Object.hasOwn(fixed, name)) continue;
     for (const key of [name, `${name}_FILE`]) {

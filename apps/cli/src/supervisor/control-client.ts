@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 
 import { Failure } from "../failure.ts";
+import { waitForLock } from "../file-lock.ts";
 import type { Home } from "./home.ts";
 import type { ProductStatus } from "./product-status.ts";
 
@@ -35,6 +36,8 @@ export async function stopProduct(
     // It was killed meanwhile: over is over.
     if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") throw error;
   }
+  // It says goodbye just before it lets go of the home; a start that follows at once must find it free.
+  (await waitForLock(home.lock, answerTimeoutMs))[Symbol.dispose]();
   return true;
 }
 

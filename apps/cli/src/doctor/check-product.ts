@@ -1,0 +1,83 @@
+import { isolationLevels } from "@minimcp/core";
+import { buildDatabaseUrl, readSchemaState } from "@minimcp/db";
+
+import { describeError } from "../failure.ts";
+import { databaseUrlOf } from "../supervisor/product-database.ts";
+import { type Check, fail, type Finding, pass, type Patient, skip } from "./check.ts";
+import { probeIsolation } from "./probe-isolation.ts";
+
+const notRunning = "nothing runs in this home";
+
+export const checkDatabase: Check = {
+  id: "database.schema",
+  async look({ config, home, running }) {
+    if ("problems" in config) return skip("the configuration cannot be used");
+    const { settings } = config;
+    const address = running?.database.address ?? null;
+    const owner =
+      settings.DATABASE_URL ??
+      (address && buildDatabaseUrl({ ...address, user: "minimcp_owner", password: undefined }));
+    if (owner === null) return skip(`${notRunning}, and the database with it`);
+    try {
+      const url = await databaseUrlOf("api", settings, home, owner);
+      const schema = await readSchemaState({ url, applicationName: "minimcp doctor" });
+      if (schema.status === "current") return pass(`reachable, at migration ${schema.current}`);
+      return fail(schema.explanation, "follow this sentence");
+    } catch (error) {
+      return fail(
+        describeError(error),
+        "see that the database runs; the embedded one's log is server.log beside its data",
+      );
+    }
+  },
+};
+
+export const checkWorker: Check = {
+  id: "worker.alive",
+  look({ running, home }) {
+    if (running === undefined) return skip(notRunning);
+    const { state, restarts } = running.gateway;
+    const evidence = `${state}, started again ${restarts} times`;
+    return state === "ready" ? pass(evidence) : fail(evidence, `see ${home.logs}/worker.log`);
+  },
+};
+
+export const checkIsolation: Check = {
+  id: "isolation.level",
+  async look({ config, running, home }) {
+    if ("problems" in config) return skip("the configuration cannot be used");
+    try {
+      const isolation = running?.isolation ?? (await probeIsolation(config, home));
+      const { MINIMUM_ISOLATION, MINIMCP_MODE } = config.settings;
+      const minimum = MINIMUM_ISOLATION ?? (MINIMCP_MODE === "production" ? "strict" : "none");
+      const isEnough = isolationLevels.indexOf(isolation.level) <= isolationLevels.indexOf(minimum);
+      const remedy = isolation.advice.join("; ");
+      if (!isEnough) return fail(`${isolation.level}, below the minimum ${minimum}`, remedy);
+      return pass(isolation.level, remedy === "" ? undefined : remedy);
+    } catch (error) {
+      return fail(describeError(error), "see what the sentence names");
+    }
+  },
+};
+
+export const checkApiHealth: Check = {
+  id: "api.health",
+  look: (patient) => lookAtHealth(patient, "api"),
+};
+
+export const checkGatewayHealth: Check = {
+  id: "gateway.health",
+  look: (patient) => lookAtHealth(patient, "gateway"),
+};
+
+async function lookAtHealth({ running, home }: Patient, part: "api" | "gateway"): Promise<Finding> {
+  if (running === undefined) return skip(notRunning);
+  const url = `${running[part].url}/readyz`;
+  const log = `${home.logs}/${part === "api" ? "api" : "worker"}.log`;
+  try {
+    const { status } = await fetch(url, { signal: AbortSignal.timeout(5_000) });
+    return status === 200 ? pass(`${url} answers 200`) : fail(`${url} answers ${status}`, `see ${log}`);
+  } catch (error) {
+    return fail(`${url}: ${describeError(error)}`, `see ${log}`);
+  }
+}
