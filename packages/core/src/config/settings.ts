@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { resolve } from "node:path";
 
 import { z } from "zod";
@@ -33,6 +34,15 @@ const databaseUrl = z
   .string()
   .regex(/^postgres(ql)?:\/\//, "must start with postgres://")
   .meta(secret);
+
+/** A range of everything is none: it would let everybody say where they come from. */
+function isAddressOrRange(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  return /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+}
 
 export const modes = ["local", "production"] as const;
 
@@ -85,11 +95,17 @@ export const settings = {
         .map((address) => address.trim())
         .filter((address) => address !== ""),
     )
+    .refine(
+      (addresses) => addresses.every(isAddressOrRange),
+      "must be IP addresses or ranges such as 10.0.0.0/8, separated by commas",
+    )
     .describe(
       "Addresses of reverse proxies, separated by commas, whose `X-Forwarded-For` is believed. Naming one also says that it ends TLS.",
     ),
   DATABASE_URL: databaseUrl
     .optional()
+    // Said again, because optional() makes a new form without it.
+    .meta(secret)
     .describe(
       "The database owner's URL, used by migration alone. Without it `minimcp start` runs an embedded PostgreSQL.",
     ),
