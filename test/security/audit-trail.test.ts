@@ -88,6 +88,25 @@ describe.each(["apiUrl", "workerUrl"] as const)("with the connection %s", (role)
   });
 });
 
+test("no role of the product may write or change events, those that cannot sign in included", async () => {
+  const granted = await run<{ role: string; privileges: string[] }>(
+    database.ownerUrl,
+    `select rolname as role, array_agg(privilege order by privilege) filter (
+       where has_table_privilege(rolname, 'audit.events', privilege)) as privileges
+     from pg_roles,
+       unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) as privilege
+     where rolname in ('minimcp_api', 'minimcp_worker', 'minimcp_auditor', 'minimcp_archiver', 'minimcp_backup', 'public')
+     group by 1 order by 1`,
+  );
+  expect(granted).toEqual([
+    { role: "minimcp_api", privileges: null },
+    { role: "minimcp_archiver", privileges: ["SELECT"] },
+    { role: "minimcp_auditor", privileges: ["SELECT"] },
+    { role: "minimcp_backup", privileges: ["SELECT"] },
+    { role: "minimcp_worker", privileges: null },
+  ]);
+});
+
 test("an event is there if and only if its transaction committed", async () => {
   await connected(database.apiUrl, async (client) => {
     await client.query("begin");

@@ -134,6 +134,17 @@ describe("where anybody may", () => {
     expect(data.user.role).toBe("user");
   });
 
+  test.each([
+    ["a".repeat(14), 400],
+    ["a".repeat(15), 200],
+    ["a".repeat(64), 200],
+    ["a".repeat(1025), 400],
+  ])("a password is as long as it has to be: %s", async (chosen, status) => {
+    const answer = await signUp({ password: chosen }, open.url);
+    expect(answer.status).toBe(status);
+    expect(answer.text).not.toContain(chosen);
+  });
+
   test("two at once with one address make one account", async () => {
     const email = newAddress();
     const answers = await Promise.all([signUp({ email }, open.url), signUp({ email }, open.url)]);
