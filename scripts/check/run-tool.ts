@@ -23,7 +23,8 @@ export async function runTool(
   const child = spawn(file, args, {
     cwd,
     signal,
-    env: { ...runEnvironment(), NO_COLOR: "1" },
+    // With CI in its environment oxlint colours its output, whatever else it is told.
+    env: { ...runEnvironment(), NO_COLOR: "1", CI: undefined },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const exitCode = new Promise<number | null>((resolve, reject) => {

@@ -153,8 +153,12 @@ describe("pnpm check", () => {
 
 function runNode(directory: string, args: string[]): Promise<{ output: string; exitCode: number }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, args, { cwd: directory, timeout: 110_000 }, (error, stdout, stderr) =>
-      resolve({ output: stdout + stderr, exitCode: error === null ? 0 : Number(error.code ?? -1) }),
+    execFile(
+      process.execPath,
+      args,
+      { cwd: directory, timeout: 110_000, maxBuffer: 64 * 2 ** 20 },
+      (error, stdout, stderr) =>
+        resolve({ output: stdout + stderr, exitCode: error === null ? 0 : Number(error.code ?? -1) }),
     );
   });
 }
