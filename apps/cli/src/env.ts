@@ -4,6 +4,7 @@ import {
   checkMode,
   type CrossCheck,
   type Environment,
+  NewPassword,
   readConfig,
   type SettingFields,
   settings,
@@ -15,22 +16,25 @@ import { z } from "zod";
 /** A wrapped field is a new one and has to be marked again. */
 const secret = { secret: true };
 
-/** What `minimcp start` reads: everything that the processes it starts read, and how it makes what they need. */
-export const cliSettings = {
+/** What the processes of the product read; those that `minimcp start` can make by itself need not be given to it. */
+export const productSettings = {
   ...settings,
   DATABASE_URL: settings.DATABASE_URL.meta(secret),
   DATABASE_URL_API: settings.DATABASE_URL_API.optional().meta(secret),
   DATABASE_URL_WORKER: settings.DATABASE_URL_WORKER.optional().meta(secret),
   MASTER_KEY: settings.MASTER_KEY.optional().meta(secret),
+} satisfies SettingFields;
+
+/** What `minimcp start` reads. */
+export const cliSettings = {
+  ...productSettings,
   MINIMCP_ADMIN_EMAIL: z
     .email("must be an e-mail address")
     .optional()
     .describe(
       "Address of the first administrator, whom `minimcp start` creates while nobody has an account.",
     ),
-  MINIMCP_ADMIN_PASSWORD: z
-    .string()
-    .optional()
+  MINIMCP_ADMIN_PASSWORD: NewPassword.optional()
     .meta(secret)
     .describe("The first administrator's password, at least 15 characters. Used once."),
 } satisfies SettingFields;
@@ -87,8 +91,10 @@ const checkServer: CrossCheck<typeof cliSettings> = (values, complain) => {
       if (values[name] === undefined) complain(name, "is required in production: nothing is generated there");
     }
   }
-  if (values.DATABASE_URL === undefined && values.DATABASE_URL_API !== undefined) {
-    complain("DATABASE_URL_API", "is given without DATABASE_URL; without that, an embedded database is used");
+  for (const name of ["DATABASE_URL_API", "DATABASE_URL_WORKER"] as const) {
+    if (values.DATABASE_URL === undefined && values[name] !== undefined && values.MINIMCP_MODE === "local") {
+      complain(name, "is given without DATABASE_URL; without that, an embedded database is used");
+    }
   }
   if (values.API_PORT !== 0 && values.API_PORT !== undefined && values.API_PORT === values.GATEWAY_PORT) {
     complain("GATEWAY_PORT", "is the same as API_PORT; each needs a port of its own");

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 
 import { createTestDatabase } from "../../../test/support/database.ts";
-import { Machine } from "./support/machine.ts";
+import { environmentOf, Machine } from "./support/machine.ts";
 import { until } from "./support/until.ts";
 
 test("a given database is used and none is made; the configured administrator can sign in; Ctrl-C ends all", async () => {
@@ -20,6 +20,10 @@ test("a given database is used and none is made; the configured administrator ca
   });
   expect(product.ready).toMatchObject({ database: { kind: "external" }, nextStep: null });
   expect(existsSync(join(machine.home, "database"))).toBe(false);
+  for (const { pid } of [product.ready.api, product.ready.gateway]) {
+    expect(environmentOf(pid ?? 0)).toContain("DATABASE_URL_");
+    expect(environmentOf(pid ?? 0)).not.toMatch(/postgres(ql)?:|DATABASE_URL=|ADMIN/);
+  }
   const url = product.ready.api.url ?? "";
   const signedIn = await machine.json(["login", "--url", url, "--email", email, "--password-stdin"], {
     stdin: password,

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -174,6 +175,22 @@ test("without --json, the token, the deadline and the way to connect are told", 
   expect(stdout).toContain('"servers"');
   const [live] = (await machine.json<{ items: InstanceView[] }>(["instances", "ls"])).items;
   await machine.json(["instances", "revoke", live?.id ?? ""]);
+});
+
+test("Ctrl-C while an instance starts revokes it: nobody has its token", async () => {
+  const worker = (await status()).gateway.pid ?? 0;
+  process.kill(worker, "SIGSTOP");
+  try {
+    const running = machine.spawn(["run", "everything", "--for", "5m"]);
+    const live = async () => (await machine.json<{ items: InstanceView[] }>(["instances", "ls"])).items;
+    await until(async () => (await live()).length === 1, 10_000);
+    running.kill("SIGINT");
+    const [code] = await once(running, "close");
+    expect(code).toBe(130);
+    expect(await live()).toEqual([]);
+  } finally {
+    process.kill(worker, "SIGCONT");
+  }
 });
 
 test("what cannot be run is refused with the reason, and nothing is created", async () => {

@@ -3,9 +3,7 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
-import { settings } from "@minimcp/core";
-
-import type { ServerConfig } from "../env.ts";
+import { productSettings, type ServerConfig } from "../env.ts";
 import { Failure } from "../failure.ts";
 import { buildChildEnvironment } from "../supervisor/child-environment.ts";
 import type { Home } from "../supervisor/home.ts";
@@ -24,7 +22,7 @@ export async function probeIsolation(
 ): Promise<NonNullable<Ready["isolation"]>> {
   const { environment } = await buildChildEnvironment(
     {
-      fields: settings,
+      fields: productSettings,
       given: config.environment,
       // A worker has a database; a probe never connects to it.
       fixed: { MINIMCP_HOME: home.path, DATABASE_URL_WORKER: "postgres://none:none@localhost/none" },

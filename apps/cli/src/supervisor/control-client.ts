@@ -12,8 +12,16 @@ const answerTimeoutMs = 5_000;
 
 /** What runs on this home; undefined when nothing does. */
 export async function readStatus(home: Home): Promise<ProductStatus | undefined> {
-  const response = await call(home, "GET", "/status", AbortSignal.timeout(answerTimeoutMs));
-  return response && (JSON.parse(await text(response)) as ProductStatus);
+  const limit = AbortSignal.timeout(answerTimeoutMs);
+  try {
+    const response = await call(home, "GET", "/status", limit);
+    return response && (JSON.parse(await text(response)) as ProductStatus);
+  } catch (error) {
+    if (!limit.aborted) throw error;
+    throw new Failure(
+      `What runs in ${home.path} does not answer. Is its process stopped or its machine overloaded?`,
+    );
+  }
 }
 
 /**

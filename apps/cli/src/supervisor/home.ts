@@ -102,7 +102,7 @@ export async function readSecret(home: Home, name: string): Promise<string> {
     return (await readFile(path, "utf8")).trim();
   } catch (error) {
     throw new Failure(
-      `The secret ${path} cannot be read (${(error as NodeJS.ErrnoException).code}). Use the account that runs \`minimcp start\`.`,
+      `The secret ${path} cannot be read (${(error as NodeJS.ErrnoException).code}). Use the user and the settings of \`minimcp start\`.`,
     );
   }
 }

@@ -50,17 +50,15 @@ export async function bringUpToDate(
   ownerUrl: string,
   signal: AbortSignal,
 ): Promise<string[]> {
-  for (const role of ["api", "worker"] as const) {
-    await ensureSecret(home, passwordName(role), () => randomBytes(32).toString("base64url"));
-  }
-  const passwordOf = async (role: DatabaseRole) => ({
-    password: parseDatabaseUrl(await databaseUrlOf(role, settings, home, ownerUrl)).password ?? "",
-  });
-  const { applied } = await migrate({
-    ownerUrl,
-    roles: { api: await passwordOf("api"), worker: await passwordOf("worker") },
-    signal,
-  });
+  const ensurePassword = async (role: DatabaseRole) => {
+    if (givenUrl(role, settings) === undefined) {
+      await ensureSecret(home, passwordName(role), () => randomBytes(32).toString("base64url"));
+    }
+    const { password = "" } = parseDatabaseUrl(await databaseUrlOf(role, settings, home, ownerUrl));
+    return { password };
+  };
+  const roles = { api: await ensurePassword("api"), worker: await ensurePassword("worker") };
+  const { applied } = await migrate({ ownerUrl, roles, signal });
   await using owner = openDatabase({ url: ownerUrl, applicationName: "minimcp start", maxConnections: 1 });
   await storeBuiltinTypes(owner);
   return applied;
@@ -69,14 +67,18 @@ export async function bringUpToDate(
 /** As whom a process signs in: as configured, else with the home's own password. */
 export async function databaseUrlOf(
   role: DatabaseRole,
-  settings: Pick<ServerSettings, "DATABASE_URL_API" | "DATABASE_URL_WORKER">,
+  settings: ServerSettings,
   home: Home,
   ownerUrl: string,
 ): Promise<string> {
-  const given = role === "api" ? settings.DATABASE_URL_API : settings.DATABASE_URL_WORKER;
+  const given = givenUrl(role, settings);
   if (given !== undefined) return given;
   const password = await readSecret(home, passwordName(role));
   return buildDatabaseUrl({ ...parseDatabaseUrl(ownerUrl), user: `minimcp_${role}`, password });
+}
+
+function givenUrl(role: DatabaseRole, settings: ServerSettings): string | undefined {
+  return role === "api" ? settings.DATABASE_URL_API : settings.DATABASE_URL_WORKER;
 }
 
 function passwordName(role: DatabaseRole): string {

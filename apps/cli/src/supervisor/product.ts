@@ -3,10 +3,9 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { settings as sharedSettings } from "@minimcp/core";
 import { parseDatabaseUrl } from "@minimcp/db";
 
-import type { ServerConfig } from "../env.ts";
+import { productSettings, type ServerConfig } from "../env.ts";
 import { buildChildEnvironment, type SecretSource } from "./child-environment.ts";
 import { addAdministrator, isInhabited } from "./first-administrator.ts";
 import { ensureSecret, type Home } from "./home.ts";
@@ -120,7 +119,7 @@ export class Product implements AsyncDisposable {
             ? { DATABASE_URL_API: { value: url }, MASTER_KEY: await this.#masterKey() }
             : { DATABASE_URL_WORKER: { value: url } };
         return await buildChildEnvironment(
-          { fields: sharedSettings, given: environment, fixed, secrets },
+          { fields: productSettings, given: environment, fixed, secrets },
           this.#home.handover,
         );
       },

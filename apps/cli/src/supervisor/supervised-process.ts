@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { IsolationLevel } from "@minimcp/core";
@@ -53,6 +53,7 @@ interface End {
 
 const readyTimeoutMs = 60_000;
 const stopTimeoutMs = 15_000;
+const maxComplaintBytes = 16 * 1024;
 
 /**
  * One process of the product, kept running. It is started again when it ends by itself, except when it refuses its
@@ -134,11 +135,15 @@ export class SupervisedProcess implements AsyncDisposable {
       const end = await this.#live();
       if (this.#stopping.signal.aborted) return;
       const isRefusal = end.code === exitCode.configuration;
-      if (isRefusal || this.#ready === undefined) {
+      if (isRefusal) {
         throw new Failure(
-          end.complaint || `The ${name} ended at its start (${describeEnd(end)}). Its log: ${logPath}`,
-          isRefusal ? exitCode.configuration : exitCode.failed,
+          end.complaint || `The ${name} refuses to run. Its log: ${logPath}`,
+          exitCode.configuration,
         );
+      }
+      if (this.#ready === undefined) {
+        const said = end.complaint.split("\n")[0] || describeEnd(end);
+        throw new Failure(`The ${name} ended at its start: ${said}. Its log: ${logPath}`);
       }
       const waitMs = backOff.nextMs(end.wasReady ? end.aliveMs : 0);
       report(
@@ -184,9 +189,11 @@ export class SupervisedProcess implements AsyncDisposable {
     this.#life = { process: child, ended };
     // Asked to stop while we were preparing: nobody else would tell the process.
     if (this.#stopping.signal.aborted) child.kill("SIGTERM");
-    const end = await ended;
-    this.#life = undefined;
-    return end;
+    try {
+      return await ended;
+    } finally {
+      this.#life = undefined;
+    }
   }
 
   #giveUp(error: unknown): void {
@@ -209,10 +216,14 @@ function describeEnd({ code, signal }: Pick<End, "code" | "signal">): string {
   return signal ?? `exit code ${code}`;
 }
 
-/** The lines since `start` that are no log entries, without a stack below the first. */
+/** The lines since `start` that are no log entries, of a long log the last ones, without a stack below the first. */
 async function readComplaint(logPath: string, start: number): Promise<string> {
-  const text = (await readFile(logPath)).subarray(start).toString("utf8");
-  return text
+  await using file = await open(logPath);
+  const { size } = await file.stat();
+  const position = Math.max(start, size - maxComplaintBytes);
+  const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(maxComplaintBytes), position });
+  return buffer
+    .toString("utf8", 0, bytesRead)
     .split("\n")
     .filter((line) => !line.startsWith("{") && !/^ {4}at /.test(line))
     .join("\n")

@@ -63,7 +63,7 @@ export class Machine implements AsyncDisposable {
   }
 
   async run(args: readonly string[], options: RunOptions = {}): Promise<Result> {
-    const child = this.#spawn(args, options.environment);
+    const child = this.spawn(args, options.environment);
     child.stdin?.end(options.stdin ?? "");
     const [stdout, stderr, code] = await Promise.all([read(child.stdout), read(child.stderr), endOf(child)]);
     return { code, stdout, stderr };
@@ -78,7 +78,7 @@ export class Machine implements AsyncDisposable {
 
   /** Starts the product and returns when it says that it is ready. */
   async start(environment: Record<string, string> = {}): Promise<Started> {
-    const child = this.#spawn(["start", "--json"], environment);
+    const child = this.spawn(["start", "--json"], environment);
     let stdout = "";
     let stderr = "";
     child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
@@ -108,7 +108,8 @@ export class Machine implements AsyncDisposable {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  #spawn(args: readonly string[], environment: Record<string, string> = {}): ChildProcess {
+  /** The command, for a test that watches or signals it. */
+  spawn(args: readonly string[], environment: Record<string, string> = {}): ChildProcess {
     return spawn(process.execPath, [main, ...args], {
       env: { ...this.#environment, ...environment },
       stdio: "pipe",
