@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type Product, startProduct } from "../support/product.ts";
+import { addIdleNode } from "./support/catalogue.ts";
 import { send } from "./support/raw-http.ts";
 import { run } from "./support/sql.ts";
 
@@ -17,11 +18,7 @@ beforeAll(async () => {
   product = await startProduct({ worker: false });
   admin = await createAdmin(product);
   user = await createUser(product, admin);
-  await run(
-    product.database.ownerUrl,
-    `insert into nodes (id, epoch, address, isolation, alive_until)
-     values (gen_random_uuid(), gen_random_uuid(), 'none', '{"level":"none","parts":{}}', now() + interval '1 day')`,
-  );
+  await addIdleNode(product.database.ownerUrl);
 });
 
 afterAll(async () => {

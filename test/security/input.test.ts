@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, createAdmin, createUser, password } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
+import { addIdleNode, addServerType } from "./support/catalogue.ts";
 import { dump, run } from "./support/sql.ts";
 
 // The attack: whatever a caller can put into an input. A field that nobody reads could be one that somebody reads later
@@ -18,33 +19,11 @@ beforeAll(async () => {
   product = await startProduct({ worker: false });
   admin = await createAdmin(product);
   [user, other] = await Promise.all([createUser(product, admin), createUser(product, admin)]);
-  // Instances are created without one to run them: a node that says it is alive.
-  await run(
-    product.database.ownerUrl,
-    `insert into nodes (id, epoch, address, isolation, alive_until)
-     values (gen_random_uuid(), gen_random_uuid(), 'none', '{"level":"none","parts":{}}', now() + interval '1 day')`,
-  );
-  const configurable = {
-    id: "configurable",
-    version: "1",
-    title: "Configurable",
-    description: "Takes configuration",
-    bundle: "none",
-    provider: null,
-    hosts: [],
-    tools: [],
-    config: Object.fromEntries(
-      ["a", "note", `l${"o".repeat(49)}`].map((key) => [key, { description: "a text", argument: "--a" }]),
-    ),
-  };
-  const keyed = { ...configurable, id: "keyed", provider: "github", config: {} };
-  for (const type of [configurable, keyed]) {
-    await run(
-      product.database.ownerUrl,
-      "insert into server_types (id, version, declaration) values ($1, '1', $2)",
-      [type.id, type],
-    );
-  }
+  await addIdleNode(product.database.ownerUrl);
+  await addServerType(product.database.ownerUrl, "configurable", {
+    configKeys: ["a", "note", `l${"o".repeat(49)}`],
+  });
+  await addServerType(product.database.ownerUrl, "keyed", { provider: "github" });
 });
 
 afterAll(async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
+import { addIdleNode } from "./support/catalogue.ts";
 import { run } from "./support/sql.ts";
 
 // The attack: somebody signs in honestly and then names things that belong to somebody else (broken object level
@@ -38,11 +39,7 @@ beforeAll(async () => {
     { token: ada.token },
   );
   keyId = key.data.id;
-  await run(
-    product.database.ownerUrl,
-    `insert into nodes (id, epoch, address, isolation, alive_until)
-     values (gen_random_uuid(), gen_random_uuid(), 'none', '{"level":"none","parts":{}}', now() + interval '1 day')`,
-  );
+  await addIdleNode(product.database.ownerUrl);
   const created = await mutate(
     url,
     "mcp.create",

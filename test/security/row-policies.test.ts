@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { mutate } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
+import { addIdleNode } from "./support/catalogue.ts";
 import { connected, openPool, refusal, run } from "./support/sql.ts";
 
 // The attack: a hole in the code above, such as a query that forgot its owner, or an injection that runs statements of
@@ -47,11 +48,7 @@ beforeAll(async () => {
   ({ apiUrl, workerUrl, ownerUrl } = product.database);
   const admin = await createAdmin(product);
   [ada, bob] = await Promise.all([createUser(product, admin), createUser(product, admin)]);
-  await run(
-    ownerUrl,
-    `insert into nodes (id, epoch, address, isolation, alive_until)
-     values (gen_random_uuid(), gen_random_uuid(), 'none', '{"level":"none","parts":{}}', now() + interval '1 day')`,
-  );
+  await addIdleNode(ownerUrl);
   for (const { token } of [ada, bob]) {
     await mutate(
       product.api.url,

@@ -9,6 +9,7 @@ import { type Account, createAdmin, createUser, password as typedPassword } from
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { type Product, startProduct, testMasterKey } from "../support/product.ts";
 import { startAnotherApi } from "./support/another-api.ts";
+import { addIdleNode, addServerType } from "./support/catalogue.ts";
 import { dump, findSecret, run } from "./support/sql.ts";
 
 // The attack: somebody holds a copy of the whole database, the whole log, or everything that the API ever answered.
@@ -29,27 +30,8 @@ beforeAll(async () => {
   );
   admin = await createAdmin(product);
   ada = await createUser(product, admin);
-  await run(
-    product.database.ownerUrl,
-    `insert into nodes (id, epoch, address, isolation, alive_until)
-     values (gen_random_uuid(), gen_random_uuid(), 'none', '{"level":"none","parts":{}}', now() + interval '1 day')`,
-  );
-  const declaration = {
-    id: "keyed",
-    version: "1",
-    title: "Keyed",
-    description: "Needs a key",
-    bundle: "none",
-    provider: "github",
-    hosts: [],
-    tools: [],
-    config: {},
-  };
-  await run(
-    product.database.ownerUrl,
-    "insert into server_types (id, version, declaration) values ('keyed', '1', $1)",
-    [declaration],
-  );
+  await addIdleNode(product.database.ownerUrl);
+  await addServerType(product.database.ownerUrl, "keyed", { provider: "github" });
 });
 
 afterAll(async () => {
