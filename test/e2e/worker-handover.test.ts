@@ -101,7 +101,7 @@ test("a worker whose name another process takes ends its processes at once, and 
   current = await startNext();
   // Its open stream would otherwise be good for as long as a drain lasts.
   await eventually(2_500, async () => !(await processesOf(instance.id)).includes(formerPid ?? 0));
-  await expect(stream.text()).rejects.toThrow();
+  await expect(stream.text()).rejects.toThrow("terminated");
   expect(former.finished.aborted).toBe(true);
   expect((await send(at(current, instance), "ping")).status).toBe(200);
   expect(await processesOf(instance.id)).toHaveLength(1);

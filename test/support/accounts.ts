@@ -4,9 +4,14 @@ import { createAdministrator, createPasswords, system } from "@minimcp/core";
 import { openDatabase } from "@minimcp/db";
 
 import { mutate } from "./call.ts";
-import type { Product } from "./product.ts";
 
 export const password = "four unrelated words together";
+
+/** Where the product is reached: one in this process, or one of processes of its own. */
+export interface Reachable {
+  api: { url: string };
+  database: { apiUrl: string };
+}
 
 export interface Account {
   id: string;
@@ -16,7 +21,7 @@ export interface Account {
 }
 
 /** An administrator, made as the command line makes the first one. */
-export async function createAdmin(product: Product): Promise<Account> {
+export async function createAdmin(product: Reachable): Promise<Account> {
   const email = `admin-${randomUUID().slice(0, 8)}@example.com`;
   await using db = openDatabase({
     url: product.database.apiUrl,
@@ -36,7 +41,7 @@ export async function createAdmin(product: Product): Promise<Account> {
 }
 
 /** An account that came in by an administrator's invitation. */
-export async function createUser(product: Product, admin: Account, role = "user"): Promise<Account> {
+export async function createUser(product: Reachable, admin: Account, role = "user"): Promise<Account> {
   const email = `${role}-${randomUUID().slice(0, 8)}@example.com`;
   const invitation = await mutate(
     product.api.url,
@@ -52,7 +57,7 @@ export async function createUser(product: Product, admin: Account, role = "user"
   return accountOf(signedUp.data);
 }
 
-export async function signIn(product: Product, email: string): Promise<Account> {
+export async function signIn(product: Reachable, email: string): Promise<Account> {
   const answer = await mutate(product.api.url, "auth.signIn", { email, password });
   return accountOf(answer.data);
 }

@@ -7,7 +7,6 @@ import type { ServerBundle } from "@minimcp/worker/start";
 import { run } from "../security/support/sql.ts";
 import type { Account } from "./accounts.ts";
 import { mutate } from "./call.ts";
-import type { Product } from "./product.ts";
 
 export interface Instance {
   id: string;
@@ -17,7 +16,7 @@ export interface Instance {
 
 /** An instance as its owner makes one. */
 export async function createInstance(
-  product: Pick<Product, "api">,
+  product: { api: { url: string } },
   owner: Account,
   input: object = {},
 ): Promise<Instance> {
@@ -91,7 +90,7 @@ export async function processesOf(instanceId: string): Promise<number[]> {
 
 /** Moves the deadline of an instance and of its tokens, since the shortest lifetime there is takes a minute. */
 export async function moveDeadline(
-  product: Pick<Product, "database">,
+  product: { database: { ownerUrl: string } },
   id: string,
   inMs: number,
 ): Promise<void> {
@@ -122,7 +121,7 @@ export function findBundle(name: string): ServerBundle | undefined {
 
 /** A type of the catalogue that no migration brought. */
 export async function addType(
-  product: Pick<Product, "database">,
+  product: { database: { ownerUrl: string } },
   id: string,
   more: { bundle?: string; provider?: string; config?: object } = {},
 ): Promise<void> {
