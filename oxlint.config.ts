@@ -25,7 +25,7 @@ interface ImportPattern {
   allowTypeImports?: boolean;
 }
 
-const house = 'See docs/architecture.md, "Who may import whom".';
+const house = 'See docs/architecture.md, "The rooms".';
 const sql = ["drizzle-orm", "pg"];
 const trpc = ["@trpc/*"];
 

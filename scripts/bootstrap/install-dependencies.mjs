@@ -32,9 +32,9 @@ export async function installDependencies(needs) {
   const startedAt = performance.now();
   let result = await install(wanted.scope);
   if (!result.ok) {
-    // What an interrupted installation left behind may be what stands in the way; pnpm's store keeps the downloads.
-    process.stderr.write("That failed; trying once more from the beginning …\n");
-    emptyNodeModules();
+    process.stderr.write("That failed; trying once more …\n");
+    // What an interrupted first installation left behind may be what stands in the way; the downloads are kept elsewhere.
+    if (installed === undefined) emptyNodeModules();
     result = await install(wanted.scope);
   }
   if (!result.ok) {
@@ -66,7 +66,7 @@ async function install(scope) {
       // A user's ignore-scripts=true would also skip the script that fetches Node.
       npm_config_ignore_scripts: "false",
       npm_config_confirm_modules_purge: "false",
-      ...(canWrite(homedir()) ? {} : { HOME: join(stateDirectory, "home") }),
+      ...(canWrite(homedir()) ? {} : homeInClone()),
     },
   );
   if (result.ok && !existsSync(nodeBinary)) {
@@ -79,11 +79,13 @@ async function install(scope) {
   return result;
 }
 
-/**
- * A service's user often has no home, which is where npm and pnpm keep what they have downloaded.
- *
- * @param {string} directory
- */
+/** A service's user often has no home, which is where npm and pnpm keep what they have downloaded. */
+function homeInClone() {
+  const home = join(stateDirectory, "home");
+  return { HOME: home, npm_config_cache: join(home, ".npm") };
+}
+
+/** @param {string} directory */
 function canWrite(directory) {
   try {
     accessSync(directory, constants.W_OK);
