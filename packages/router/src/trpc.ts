@@ -3,6 +3,7 @@ import {
   appendAudit,
   type Context,
   databaseActor,
+  DatabaseUnavailable,
   Forbidden,
   isPermission,
   isPermitted,
@@ -85,7 +86,8 @@ export function procedure(permission: Permission) {
         requestId: routerContext.request.id,
       });
     }
-    await auditRefusal(routerContext, principal, { procedure: path, type, answer });
+    if (!neverBegan(result.error))
+      await auditRefusal(routerContext, principal, { procedure: path, type, answer });
     throw toWireError(result.error);
   });
 }
@@ -101,6 +103,17 @@ function requirePermission(principal: Principal, permission: Permission): void {
     throw new Unauthenticated("auth.signInRequired", "This needs a sign-in. Send an access token.");
   }
   throw new Forbidden("permission.denied", `This needs the permission ${permission}, which you do not have.`);
+}
+
+/**
+ * Whether the database let nothing begin. Then nothing failed half-way, and asking it for one more connection to say so
+ * would make everybody wait twice as long just when there are too few.
+ */
+function neverBegan({ cause }: TRPCError): boolean {
+  return (
+    cause instanceof DatabaseUnavailable &&
+    ["poolExhausted", "cannotConnect", "closed"].includes(cause.reason)
+  );
 }
 
 /**
