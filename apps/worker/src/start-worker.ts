@@ -1,17 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { link, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 
 import { digestToken, readTls, registerNode, retireNode } from "@minimcp/core";
 import { assertCurrentSchema, type Listener, openDatabase, openListener, readSchemaState } from "@minimcp/db";
 import { createIngress } from "@minimcp/gateway";
-import { type Isolation, openPool, type Pool, PoolError } from "@minimcp/pool";
+import type { Isolation } from "@minimcp/pool";
 import type { Logger } from "pino";
 
 import type { WorkerConfig } from "./env.ts";
+import { readNodeId } from "./node-id.ts";
 import { Node, type ServerBundle } from "./node.ts";
+import { openNodePool } from "./node-pool.ts";
 
 export type { ServerBundle };
 
@@ -46,7 +46,7 @@ export async function startWorker(
   const onError = (error: Error): void => log.warn({ err: error }, "a database connection broke");
   const tokens = resources.use(openDatabase({ ...database, statementTimeoutMs: 5_000, onError }));
   const db = resources.use(openDatabase({ ...database, ...upkeepLimits, onError }));
-  const pool = resources.use(await openPoolSomewhere(config, log));
+  const pool = resources.use(await openNodePool(config, log));
   const identity = { nodeId: await readNodeId(config.MINIMCP_HOME), epoch: randomUUID() };
 
   // The gateway listens before there is a node to ask, because the node is registered with the gateway's address.
@@ -118,43 +118,4 @@ export async function startWorker(
     finished: finished.signal,
     [Symbol.asyncDispose]: () => acquired.disposeAsync(),
   };
-}
-
-/** Opens the pool in the first directory that can hold sockets and run programs. */
-async function openPoolSomewhere(config: WorkerConfig, log: Logger): Promise<Pool> {
-  const isProduction = config.MINIMCP_MODE === "production";
-  const failures: string[] = [];
-  for (const runtimeDirectory of config.runtimeDirectories) {
-    try {
-      return await openPool({
-        runtimeDirectory,
-        nodeBinary: process.execPath,
-        minimumLevel: config.MINIMUM_ISOLATION ?? (isProduction ? "strict" : "none"),
-        concurrency: config.WORKER_CONCURRENCY,
-        ...(config.SANDBOX_TOOL_PATH.length > 0 ? { toolPath: config.SANDBOX_TOOL_PATH } : {}),
-        log: (event) => log.debug({ event }, "pool"),
-      });
-    } catch (error) {
-      if (!(error instanceof PoolError) || error.reason !== "runtimeUnusable") throw error;
-      failures.push(`${runtimeDirectory}: ${error.message}`);
-    }
-  }
-  throw new PoolError("runtimeUnusable", `No runtime directory can be used. ${failures.join(" ")}`);
-}
-
-/** The name under which a node finds what it held before; made once, kept in its home. */
-async function readNodeId(home: string): Promise<string> {
-  const path = join(home, "node-id");
-  await mkdir(home, { recursive: true });
-  // Written aside and linked into place: two first starts agree on one, and a crash leaves no empty file.
-  const draft = `${path}.${process.pid}`;
-  await writeFile(draft, `${randomUUID()}\n`, { mode: 0o600 });
-  try {
-    await link(draft, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  } finally {
-    await unlink(draft);
-  }
-  return (await readFile(path, "utf8")).trim();
 }

@@ -139,7 +139,9 @@ export const settings = {
   MINIMUM_ISOLATION: z
     .enum(isolationLevels, `must be one of ${isolationLevels.join(", ")}`)
     .optional()
-    .describe("Below this level nothing starts. Default: `strict` in production, `none` in local mode."),
+    .describe(
+      "Below this level nothing starts. Default: `strict` in production; in local mode the best level that this home has run at.",
+    ),
   RUNTIME_DIRECTORY: z
     .string()
     .startsWith("/", "must be an absolute path")

@@ -45,7 +45,7 @@ export type Verdict =
 const sentences: Record<RefusalReason, string> = {
   unknown:
     "The access token is not valid for this instance. Copy endpoint and token again, or create a new instance.",
-  expired: "The instance has expired. Renew it, or create a new one.",
+  expired: "The instance has expired. Create a new one.",
   revoked: "The access was revoked. Create a new instance.",
   suspended: "The account is suspended. Ask an administrator.",
   keyDeleted: "The API key of this instance was deleted. Store a key and create a new instance.",

@@ -1,0 +1,77 @@
+/**
+ * The attack: a sandbox that is there today and gone tomorrow. Whoever can take bubblewrap away, or start the product as
+ * another user, must not get instances that run without it unnoticed.
+ */
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { systemToolPath } from "@minimcp/pool";
+import { pino } from "pino";
+import { expect, onTestFinished, test } from "vitest";
+
+import { readWorkerConfig, type WorkerConfig } from "../src/env.ts";
+import { openNodePool } from "../src/node-pool.ts";
+
+const log = pino({ level: "silent" });
+
+async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "mn-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A worker's settings on a host without bubblewrap. */
+async function configWithoutBubblewrap(
+  home: string,
+  environment: Record<string, string> = {},
+): Promise<WorkerConfig> {
+  const tools = await temporaryDirectory();
+  for (const tool of ["setpriv", "prlimit", "env", "sh", "bash"]) {
+    for (const directory of systemToolPath) {
+      await symlink(join(directory, tool), join(tools, tool)).catch(() => undefined);
+    }
+  }
+  return config(home, { SANDBOX_TOOL_PATH: tools, ...environment });
+}
+
+function config(home: string, environment: Record<string, string> = {}): WorkerConfig {
+  return readWorkerConfig({
+    MINIMCP_HOME: home,
+    DATABASE_URL_WORKER: "postgres://minimcp_worker@localhost/unused",
+    ...environment,
+  });
+}
+
+async function levelOf(settings: WorkerConfig): Promise<string> {
+  await using pool = await openNodePool(settings, log);
+  return pool.isolation.level;
+}
+
+test("a home that has run in a sandbox refuses to run without one, and says how to accept it", async () => {
+  const home = await temporaryDirectory();
+  const best = await levelOf(config(home));
+  expect(["strict", "contained"]).toContain(best);
+
+  const refused = openNodePool(await configWithoutBubblewrap(home), log);
+  await expect(refused).rejects.toMatchObject({ reason: "isolationUnavailable" });
+  await expect(refused).rejects.toThrow(new RegExp(`has run at ${best} before.*MINIMUM_ISOLATION`));
+
+  const accepted = await configWithoutBubblewrap(home, { MINIMUM_ISOLATION: "none" });
+  expect(["hardened", "none"]).toContain(await levelOf(accepted));
+});
+
+test("a home that began without a sandbox keeps the one it gets later", async () => {
+  const home = await temporaryDirectory();
+  expect(["hardened", "none"]).toContain(await levelOf(await configWithoutBubblewrap(home)));
+  expect(["strict", "contained"]).toContain(await levelOf(config(home)));
+  await expect(openNodePool(await configWithoutBubblewrap(home), log)).rejects.toThrow(/before/);
+});
+
+test("production accepts nothing below strict unless it is named", async () => {
+  const home = await temporaryDirectory();
+  const production = { MINIMCP_MODE: "production", TRUSTED_PROXIES: "127.0.0.1" };
+  await expect(openNodePool(await configWithoutBubblewrap(home, production), log)).rejects.toThrow(
+    /strict is required/,
+  );
+});
