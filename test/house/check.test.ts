@@ -79,8 +79,12 @@ describe("pnpm check", () => {
   beforeAll(async () => {
     repository = await copyRepository();
     const inCopy = (path: string): string => join(repository.path, path);
-    const edit = async (path: string, change: (text: string) => string): Promise<void> =>
-      await writeFile(inCopy(path), change(await readFile(inCopy(path), "utf8")));
+    const edit = async (path: string, change: (text: string) => string): Promise<void> => {
+      const text = await readFile(inCopy(path), "utf8");
+      const changed = change(text);
+      if (changed === text) throw new Error(`There is no place any more for the mistake in ${path}.`);
+      await writeFile(inCopy(path), changed);
+    };
 
     for (const { file, code } of plantedImports) await writeFile(inCopy(file), `${code}\n`);
     await edit("packages/pool/package.json", (text) => {
