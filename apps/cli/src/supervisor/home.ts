@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { chmod, link, lstat, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
@@ -36,7 +36,9 @@ function chooseControlSocket(path: string): string {
   const inHome = join(path, "control.sock");
   if (Buffer.byteLength(inHome) <= maxSocketPathBytes) return inHome;
   const name = createHash("sha256").update(path).digest("hex").slice(0, 12);
-  return join(`/tmp/minimcp-${process.getuid?.() ?? 0}`, `control-${name}.sock`);
+  // The owner's, so that root finds it too.
+  const owner = statSync(path, { throwIfNoEntry: false })?.uid ?? process.getuid?.() ?? 0;
+  return join(`/tmp/minimcp-${owner}`, `control-${name}.sock`);
 }
 
 /**
