@@ -111,9 +111,12 @@ test("without the API an instance goes on, ends at its deadline, and is revoked 
   expect(await processesOf(goingOn.id)).toEqual([]);
 });
 
-test("a worker that is asked to stop ends in order: nothing left, nothing held, nothing unwritten", async () => {
+test.each([
+  { what: "that is asked to stop", stop: () => worker.kill("SIGTERM") },
+  { what: "whose supervisor is gone", stop: () => worker.hangUp() },
+])("a worker $what ends in order: nothing left, nothing held, nothing unwritten", async ({ stop }) => {
   const instance = await createInstance();
-  worker.kill("SIGTERM");
+  stop();
   expect(await worker.exited, worker.output()).toBe(0);
   expect(await processesOf(instance.id)).toEqual([]);
   expect(await deployment.runtime.sockets()).toEqual([]);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../security/support/eventually.ts";
 import { connected, run } from "../security/support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
-import { query } from "../support/call.ts";
+import { mutate, query } from "../support/call.ts";
 import {
   addType,
   createInstance,
@@ -125,6 +125,37 @@ test("an instance whose row is locked at its deadline ends in time, and its rece
       { timeout: 4_000 },
     )
     .toMatchObject({ final: true, endReason: "expired", calls: 1, incomplete: false });
+});
+
+test("a storm of notifications costs time, and neither calls nor leases nor changes that matter", async () => {
+  const [instance, doomed] = await Promise.all([
+    createInstance(product, user, { type: "plain" }),
+    createInstance(product, user, { type: "plain" }),
+  ]);
+  for (const { id, ...one } of [instance, doomed]) expect((await send(one, "ping")).status, id).toBe(200);
+  const storm = connected(product.database.ownerUrl, async (client) => {
+    for (let burst = 0; burst < 20; burst += 1) {
+      await client.query(
+        "select pg_notify('minimcp_instance', gen_random_uuid()::text), pg_notify('minimcp_instance', $1) from generate_series(1, 1000)",
+        [instance.id],
+      );
+    }
+  });
+  const over = new AbortController();
+  const passed = storm.finally(() => over.abort());
+  let slowestMs = 0;
+  do {
+    const askedAt = performance.now();
+    expect((await send(instance, "ping")).status).toBe(200);
+    slowestMs = Math.max(slowestMs, performance.now() - askedAt);
+  } while (!over.signal.aborted);
+  await passed;
+  expect(slowestMs).toBeLessThan(1_500);
+  expect(await leaseSecondsOf(instance)).toBeGreaterThan(5);
+  const revokedAt = performance.now();
+  await mutate(product.api.url, "mcp.revoke", { id: doomed.id }, { token: user.token });
+  expect((await send(doomed, "ping")).status).toBe(401);
+  expect(performance.now() - revokedAt).toBeLessThan(2_000);
 });
 
 test("a stop ends the processes at once, although the database lets no round finish", async () => {

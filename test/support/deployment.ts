@@ -18,6 +18,8 @@ export interface RunningProcess extends AsyncDisposable {
   pid: number;
   url: string;
   kill(signal: NodeJS.Signals): void;
+  /** Closes the channel, as the end of a supervisor does. */
+  hangUp(): void;
   /** Settles with the code or the signal it ended by. */
   exited: Promise<number | NodeJS.Signals>;
   /** All it has written so far. */
@@ -143,6 +145,7 @@ async function startProcess(program: string, environment: Record<string, string>
     pid: child.pid ?? 0,
     url,
     kill: (signal) => child.kill(signal),
+    hangUp: () => child.disconnect(),
     exited,
     output: () => output,
     [Symbol.asyncDispose]: stop,
