@@ -14,7 +14,14 @@ import { bundles } from "@minimcp/connectors";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { type Account, createAdmin } from "../support/accounts.ts";
-import { addType, createInstance, findBundle, type Instance, moveDeadline } from "../support/instances.ts";
+import {
+  addType,
+  createInstance,
+  findBundle,
+  type Instance,
+  moveDeadline,
+  processesOf,
+} from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
 
 /*
@@ -171,6 +178,28 @@ async function openCalls(client: LegacyClient | ModernClient): Promise<string | 
   const [first] = answer.content as { text?: string }[];
   return first?.text;
 }
+
+test("an open subscription of 2026-07-28 keeps no instance alive, and is cut at the deadline", async () => {
+  const instance = await createInstance(product, owner);
+  const client = await connectModern(instance);
+  try {
+    const subscription = await client.listen({ toolsListChanged: true });
+    let isOpen = true;
+    const closed = subscription.closed.finally(() => {
+      isOpen = false;
+    });
+    const deadline = performance.now() + 1_000;
+    await moveDeadline(product, instance.id, 1_000);
+    await client.callTool({ name: "echo", arguments: { message: "hello" } });
+    expect(isOpen).toBe(true);
+    await closed;
+    expect(performance.now() - deadline).toBeGreaterThan(-50);
+    expect(performance.now() - deadline).toBeLessThan(1_000);
+    await expect.poll(() => processesOf(instance.id), { timeout: 1_000 }).toEqual([]);
+  } finally {
+    await client.close();
+  }
+});
 
 test.each([clients[0], clients[1]])(
   "the client $name is told 401 once its instance has expired",
