@@ -95,3 +95,25 @@ test("refusals of a token that was live once are counted as denials, those of an
   // The last call of the poll, and two more; nobody can tell whose the damaged one was.
   expect(receipt).toMatchObject({ denials: 3, failures: 0 });
 });
+
+test("answers of 10 MB come whole; what is over a limit gets a named error, and disturbs nobody else", async () => {
+  const instance = await createInstance(product, user, { type: "plain" });
+  const big = async (megabytes: number) => {
+    const answer = await callTool(instance, "big", { megabytes });
+    return { status: answer.status, text: await answer.text() };
+  };
+  const [ten, tooBig, ...small] = await Promise.all([
+    big(10),
+    big(40).catch((error: Error) => error),
+    ...Array.from({ length: 5 }, () => send(instance, "ping")),
+  ]);
+  expect(ten.status).toBe(200);
+  expect(JSON.parse(ten.text).result.text).toHaveLength(10_000_000);
+  // It had begun before anybody could know its size: cut, and never a clean end.
+  expect(tooBig).toBeInstanceOf(Error);
+  expect(small.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+  const refused = await callTool(instance, "look", { text: "x".repeat(5 * 1024 * 1024) });
+  expect(refused.status).toBe(413);
+  expect(await refused.json()).toMatchObject({ reason: "requestTooLarge" });
+  expect((await send(instance, "ping")).status).toBe(200);
+});

@@ -1,0 +1,88 @@
+import { readdir } from "node:fs/promises";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { run } from "../security/support/sql.ts";
+import { type Account, createAdmin } from "../support/accounts.ts";
+import { mutate } from "../support/call.ts";
+import {
+  addType,
+  createInstance,
+  findBundle,
+  type Instance,
+  processesOf,
+  send,
+} from "../support/instances.ts";
+import { type Product, startProduct } from "../support/product.ts";
+import { makeRuntimeDirectory, type TestRuntime } from "../support/runtime-directory.ts";
+
+let runtime: TestRuntime;
+let product: Product;
+let owner: Account;
+
+beforeAll(async () => {
+  runtime = await makeRuntimeDirectory();
+  product = await startProduct({ findBundle, environment: { RUNTIME_DIRECTORY: runtime.path } });
+  owner = await createAdmin(product);
+  await addType(product, "plain");
+});
+
+afterAll(async () => {
+  await product[Symbol.asyncDispose]();
+  await runtime[Symbol.asyncDispose]();
+});
+
+async function revoke({ id }: Instance): Promise<{ final: boolean; calls: number }> {
+  return (await mutate(product.api.url, "mcp.revoke", { id }, { token: owner.token })).data;
+}
+
+async function countDescriptors(): Promise<number> {
+  return (await readdir("/proc/self/fd")).length;
+}
+
+test("200 instances created and revoked at once: rows, receipts, events, processes and sockets agree", async () => {
+  const instances = await Promise.all(
+    Array.from({ length: 200 }, () => createInstance(product, owner, { type: "plain" })),
+  );
+  const receipts = await Promise.all(instances.map(revoke));
+  // One that is asked while many are ending may not be over yet when the answer must come.
+  await expect
+    .poll(
+      () => run(product.database.ownerUrl, "select state, count(*)::int as count from instances group by 1"),
+      {
+        timeout: 30_000,
+      },
+    )
+    .toEqual([{ state: "ended", count: 200 }]);
+  expect(receipts).toHaveLength(200);
+  const events = await run(
+    product.database.ownerUrl,
+    `select count(*)::int as events, count(distinct resource_id)::int as instances
+     from audit.events where action = 'instance.end'`,
+  );
+  expect(events).toEqual([{ events: 200, instances: 200 }]);
+  const closed = await run(
+    product.database.ownerUrl,
+    "select count(*)::int as count from receipts where closed_at is not null and not incomplete",
+  );
+  expect(closed).toEqual([{ count: 200 }]);
+  for (const { id } of instances) expect(await processesOf(id)).toEqual([]);
+  expect(await runtime.sockets()).toEqual([]);
+}, 120_000);
+
+test("100 starts and stops leave no descriptor, socket, process or lease behind", async () => {
+  const cycle = async (): Promise<void> => {
+    const instance = await createInstance(product, owner, { type: "plain" });
+    expect((await send(instance, "ping")).status).toBe(200);
+    expect(await revoke(instance)).toMatchObject({ final: true, calls: 1 });
+    expect(await processesOf(instance.id)).toEqual([]);
+  };
+  for (let count = 0; count < 10; count += 1) await cycle();
+  const before = await countDescriptors();
+  for (let count = 0; count < 90; count += 1) await cycle();
+  // Connections come and go in pools; anything that leaks once a cycle would be 90 more.
+  expect(await countDescriptors()).toBeLessThan(before + 20);
+  expect(await runtime.sockets()).toEqual([]);
+  const held = await run(product.database.ownerUrl, "select id from instances where lease_until is not null");
+  expect(held).toEqual([]);
+}, 180_000);
