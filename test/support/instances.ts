@@ -107,7 +107,7 @@ export async function moveDeadline(
 }
 
 /** A server that shows what it sees and behaves as its argument says; see the fixture. */
-export function fixtureBundle(behaviour: string): ServerBundle {
+function fixtureBundle(behaviour: string): ServerBundle {
   const directory = fileURLToPath(new URL("../fixtures/server", import.meta.url));
   return { directory, entry: "server.js", args: [behaviour] };
 }

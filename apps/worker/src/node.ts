@@ -75,6 +75,8 @@ export class Node implements AsyncDisposable {
   readonly #claimWaiters = new Set<() => void>();
   readonly #ending = new Set<Promise<void>>();
   #flushing: Promise<void> = Promise.resolve();
+  #pass: Promise<void> = Promise.resolve();
+  #nextPass: Promise<void> | undefined;
   #tick: Promise<void> | undefined;
   #tickAgain = false;
   #closing = false;
@@ -359,18 +361,32 @@ export class Node implements AsyncDisposable {
     this.#ending.add(ending);
   }
 
+  /** Whoever comes while a pass is under way shares the next one, which sees what that one has missed. */
+  #closePending(): Promise<void> {
+    this.#nextPass ??= this.#pass.then(() => {
+      this.#nextPass = undefined;
+      return this.#writeEnds();
+    });
+    this.#pass = this.#nextPass;
+    return this.#pass;
+  }
+
   /** Writes the ends that have really happened. One that cannot be written now is tried again in the next round. */
-  async #closePending(): Promise<void> {
+  async #writeEnds(): Promise<void> {
     const { db, identity, log } = this.#options;
     for (const [instanceId, { fence, closing }] of this.#unclosed) {
       if (this.#held.has(instanceId)) continue;
-      await this.#attempt("record an end", async () => {
+      try {
         // A closed receipt takes no more counts.
         await this.#flushCounts();
         await closeInstance(db, identity, { instanceId, fence }, closing);
         this.#unclosed.delete(instanceId);
         log.info({ instanceId, closing }, "an instance is over");
-      });
+      } catch (error) {
+        this.#report(error, "an end could not be recorded yet", { instanceId });
+        // Only a lock is the trouble of one row; to wait for a database that is away once for each takes for ever.
+        if (error instanceof DatabaseUnavailable && error.reason !== "timeout") return;
+      }
     }
   }
 
