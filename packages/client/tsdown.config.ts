@@ -4,7 +4,6 @@ import { defineConfig } from "tsdown";
 
 const trpcLicense = readFileSync("node_modules/@trpc/client/LICENSE", "utf8").trim();
 
-// oxlint-disable-next-line import/no-default-export -- tsdown reads it
 export default defineConfig({
   entry: "src/index.ts",
   platform: "neutral",

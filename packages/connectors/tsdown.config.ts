@@ -41,5 +41,4 @@ export function bundleEverything(directory: string): UserConfig[] {
   ];
 }
 
-// oxlint-disable-next-line import/no-default-export -- tsdown reads the default export
 export default defineConfig(bundleEverything("dist/everything"));

@@ -1,3 +1,4 @@
+import { describeError } from "@minimcp/core";
 import { type Logger, pino } from "pino";
 
 /** A log of JSON lines on standard output. Nothing that can hold a secret is ever handed to it; the paths below are a net. */
@@ -6,6 +7,7 @@ export function openLog(level: string): Logger {
     level,
     base: { process: "api" },
     timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: (error) => describeError(error) },
     redact: {
       paths: ["*.password", "*.secret", "*.token", "*.accessToken", "*.refreshToken", "*.authorization"],
       remove: true,

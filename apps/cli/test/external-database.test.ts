@@ -3,6 +3,7 @@ import { join } from "node:path";
 
 import { expect, test } from "vitest";
 
+// @boundaries-ignore The database of a test is a copy made by the run's one server, which belongs to no room.
 import { createTestDatabase } from "../../../test/support/database.ts";
 import { environmentOf, Machine } from "./support/machine.ts";
 import { until } from "./support/until.ts";

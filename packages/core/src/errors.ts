@@ -42,7 +42,6 @@ export type ErrorKind =
   | "forbidden"
   | "notFound"
   | "conflict"
-  | "limit"
   | "precondition"
   | "unavailable"
   | "internal";
@@ -89,9 +88,6 @@ export class NotFound extends AppError {
 }
 export class Conflict extends AppError {
   readonly kind = "conflict";
-}
-export class LimitReached extends AppError {
-  readonly kind = "limit";
 }
 export class PreconditionFailed extends AppError {
   readonly kind = "precondition";

@@ -33,6 +33,7 @@ export {
   requireUser,
   type Settings,
 } from "./context.ts";
+export { describeError, type DescribedError } from "./describe-error.ts";
 export {
   AppError,
   Forbidden,

@@ -4,6 +4,7 @@ import { inspect } from "node:util";
 import { eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+// @boundaries-ignore The database of a test is a copy made by the run's one server, which belongs to no room.
 import { createTestDatabase, type TestDatabase } from "../../../test/support/database.ts";
 import {
   type Database,

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+// @boundaries-ignore The database of a test is a copy made by the run's one server, which belongs to no room.
 import { createTestDatabase, type TestDatabase } from "../../../test/support/database.ts";
 import {
   type Database,

@@ -14,7 +14,6 @@ const codes = {
   forbidden: "FORBIDDEN",
   notFound: "NOT_FOUND",
   conflict: "CONFLICT",
-  limit: "TOO_MANY_REQUESTS",
   precondition: "PRECONDITION_FAILED",
   unavailable: "SERVICE_UNAVAILABLE",
   internal: "INTERNAL_SERVER_ERROR",

@@ -52,7 +52,7 @@ const t = initTRPC
     },
   });
 
-export const { router, mergeRouters, createCallerFactory } = t;
+export const { router, createCallerFactory } = t;
 
 /**
  * A procedure that needs a permission: the only way to make one. In this order a call is reported (outermost, so
@@ -131,8 +131,7 @@ async function auditRefusal(
     (answer.kind === "notFound" && answer.reason !== "input.notFound") ||
     answer.reason === "auth.badCredentials";
   const failed =
-    type === "mutation" &&
-    ["conflict", "precondition", "unavailable", "internal", "limit"].includes(answer.kind);
+    type === "mutation" && ["conflict", "precondition", "unavailable", "internal"].includes(answer.kind);
   if (!denied && !failed) return;
   try {
     await ctx.db.as(databaseActor(principal), (tx) =>

@@ -80,7 +80,6 @@ export function createStdioMcpHandler(
   });
 
   return {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- differs only under exactOptionalPropertyTypes
     handle: (request, response) => handle(request as NodeIncomingMessageLike, response),
     announceListChange(method) {
       if (method === "notifications/tools/list_changed") mcp.notify.toolsChanged();

@@ -44,7 +44,7 @@ function isAddressOrRange(text: string): boolean {
   return /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
-export const modes = ["local", "production"] as const;
+const modes = ["local", "production"] as const;
 
 export const settings = {
   MINIMCP_MODE: z

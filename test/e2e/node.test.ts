@@ -7,14 +7,14 @@ import { openPool, type Pool } from "@minimcp/pool";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { eventually } from "../../../test/security/support/eventually.ts";
-import { run } from "../../../test/security/support/sql.ts";
-import { type Account, createAdmin, createUser } from "../../../test/support/accounts.ts";
-import { query } from "../../../test/support/call.ts";
-import { addType, createInstance, findBundle, type Instance } from "../../../test/support/instances.ts";
-import { type Product, startProduct } from "../../../test/support/product.ts";
-import { makeRuntimeDirectory, type TestRuntime } from "../../../test/support/runtime-directory.ts";
-import { Node } from "../src/node.ts";
+import { eventually } from "../security/support/eventually.ts";
+import { run } from "../security/support/sql.ts";
+import { type Account, createAdmin, createUser } from "../support/accounts.ts";
+import { query } from "../support/call.ts";
+import { addType, createInstance, findBundle, type Instance } from "../support/instances.ts";
+import { type Product, startProduct } from "../support/product.ts";
+import { makeRuntimeDirectory, type TestRuntime } from "../support/runtime-directory.ts";
+import { Node } from "@minimcp/worker/node";
 
 // A node in the hands of the test: it hears of changes when the test says so, and its token checks can be held up.
 let resources: AsyncDisposableStack;
