@@ -98,3 +98,13 @@ test("a key belongs to its user: the same one of somebody else is another instan
 test.each(["short", "x".repeat(101)])("a key of the wrong length is refused: %s", async (key) => {
   expect((await create(key)).status).toBe(400);
 });
+
+test("a key whose instance is over gives no token for what is gone", async () => {
+  const key = randomUUID();
+  const first = await create(key);
+  await mutate(product.api.url, "mcp.revoke", { id: first.data.instance.id }, { token: ada.token });
+  const again = await create(key);
+  expect(again.status).toBe(409);
+  expect(again.error).toMatchObject({ reason: "mcp.idempotencyKeyReused" });
+  expect(again.error?.message).toContain("is over");
+});

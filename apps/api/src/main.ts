@@ -34,7 +34,7 @@ async function main(): Promise<void> {
 
 try {
   await main();
-  process.disconnect?.();
+  if (process.connected) process.disconnect();
 } catch (error) {
   const refused =
     error instanceof ConfigError || error instanceof KeyringError || error instanceof SchemaMismatch;

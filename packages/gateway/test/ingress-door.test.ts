@@ -218,6 +218,9 @@ test("a verdict that is unavailable, fails or never comes is a 503 with Retry-Af
   const answer = await ask(busy);
   expect(answer).toMatchObject({ status: 503, problem: { reason: "placing" } });
   expect(answer.headers["retry-after"]).toBe("3");
+  await until("the call is over", () => busy.ingress.active() === 0);
+  // Nobody has said whose token it was: strangers must not fill an instance's counters.
+  expect(busy.calls).toEqual([]);
 
   await using broken = await openLockedHouse({
     authorize: () => Promise.reject(new Error("connect /run/postgres ECONNREFUSED")),

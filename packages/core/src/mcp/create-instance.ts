@@ -50,7 +50,7 @@ export interface CreatedInstance {
  * @throws InvalidInput `mcp.typeUnknown`, `mcp.configNotAccepted`, `mcp.keyNotAccepted`, `mcp.keyWrongProvider`
  * @throws PreconditionFailed `mcp.keyRequired`
  * @throws NotFound `apiKey.notFound`
- * @throws Conflict `mcp.idempotencyKeyReused` for the same key with another input
+ * @throws Conflict `mcp.idempotencyKeyReused` for the same key with another input, or after its instance is over
  * @throws Unavailable `mcp.noWorker`: nothing could run it, so nothing is stored
  */
 export async function createInstance(ctx: Context, input: CreateInstance): Promise<CreatedInstance> {
@@ -193,6 +193,7 @@ async function replay(tx: Transaction, userId: string, input: CreateInstance): P
       apiKeyId: instances.apiKeyId,
       label: instances.label,
       config: instances.config,
+      state: instances.state,
       minutes: sql<number>`round(extract(epoch from ${instances.expiresAt} - ${instances.createdAt}) / 60)::int`,
     })
     .from(instances)
@@ -209,6 +210,12 @@ async function replay(tx: Transaction, userId: string, input: CreateInstance): P
     throw new Conflict(
       "mcp.idempotencyKeyReused",
       "This idempotency key was used for another instance. Use a new key for a new instance.",
+    );
+  }
+  if (["stopping", "ended", "failed"].includes(existing.state)) {
+    throw new Conflict(
+      "mcp.idempotencyKeyReused",
+      "The instance of this idempotency key is over. Use a new key for a new instance.",
     );
   }
   await tx

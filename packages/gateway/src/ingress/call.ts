@@ -54,7 +54,9 @@ export async function relayCall(context: Context, call: Call): Promise<void> {
 
   try {
     const verdict = await judge(context, call, patience);
-    isAttributable = verdict.kind !== "refused" || verdict.reason !== "unknown";
+    // Where nobody can say whose the token is, strangers could fill the counters of an instance, or of invented ones.
+    isAttributable =
+      verdict.kind === "admitted" || (verdict.kind === "refused" && verdict.reason !== "unknown");
     if (verdict.kind === "refused") {
       record.outcome = "denied";
       throw new Refused(refusal(verdict));
