@@ -1,4 +1,5 @@
 import {
+  checkDatabase,
   checkMode,
   type Environment,
   readConfig,
@@ -16,6 +17,9 @@ export const apiSettings = {
   PUBLIC_URL: settings.PUBLIC_URL,
   GATEWAY_URL: settings.GATEWAY_URL,
   DATABASE_URL_API: settings.DATABASE_URL_API,
+  DATABASE_CA_FILE: settings.DATABASE_CA_FILE,
+  DATABASE_CERT_FILE: settings.DATABASE_CERT_FILE,
+  DATABASE_KEY_FILE: settings.DATABASE_KEY_FILE,
   MASTER_KEY: settings.MASTER_KEY,
   SIGN_UP_POLICY: settings.SIGN_UP_POLICY,
   TLS_CERT_FILE: settings.TLS_CERT_FILE,
@@ -28,7 +32,10 @@ export type ApiConfig = SettingValues<typeof apiSettings>;
 
 /** @throws ConfigError with every problem there is */
 export function readApiConfig(environment: Environment): ApiConfig {
-  return readConfig(apiSettings, environment, checkMode);
+  return readConfig(apiSettings, environment, (values, complain) => {
+    checkMode(values, complain);
+    checkDatabase(values, { DATABASE_URL_API: values.DATABASE_URL_API }, complain);
+  });
 }
 
 /** Reads this process's configuration and drops the secrets from its environment, so that nothing it starts has them. */

@@ -5,6 +5,7 @@ import {
   createVault,
   defaultSettings,
   loadAccessTokens,
+  readDatabaseTls,
   type PasswordOptions,
 } from "@minimcp/core";
 import { assertCurrentSchema, openDatabase, readSchemaState } from "@minimcp/db";
@@ -33,7 +34,7 @@ export async function startApi(
 ): Promise<RunningApi> {
   await using resources = new AsyncDisposableStack();
   assertPermissions(appRouter);
-  const database = { url: config.DATABASE_URL_API, applicationName };
+  const database = { url: config.DATABASE_URL_API, applicationName, tls: readDatabaseTls(config) };
   assertCurrentSchema(await readSchemaState(database));
   const db = resources.use(
     openDatabase({

@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 
 import {
+  checkDatabase,
   checkMode,
   type CrossCheck,
   type Environment,
@@ -10,7 +11,6 @@ import {
   settings,
   type SettingValues,
 } from "@minimcp/core";
-import { parseDatabaseUrl } from "@minimcp/db";
 import { z } from "zod";
 
 /** A wrapped field is a new one and has to be marked again. */
@@ -83,8 +83,10 @@ export function readHomePath(): string {
 
 const checkServer: CrossCheck<typeof cliSettings> = (values, complain) => {
   checkMode(values, complain);
-  for (const name of ["DATABASE_URL", "DATABASE_URL_API", "DATABASE_URL_WORKER"] as const) {
-    checkDatabaseUrl(name, values[name], complain);
+  const { DATABASE_URL, DATABASE_URL_API, DATABASE_URL_WORKER } = values;
+  checkDatabase(values, { DATABASE_URL, DATABASE_URL_API, DATABASE_URL_WORKER }, complain);
+  if (DATABASE_URL === undefined && values.DATABASE_CA_FILE !== undefined) {
+    complain("DATABASE_CA_FILE", "is given without DATABASE_URL; the embedded database is on a Unix socket");
   }
   if (values.MINIMCP_MODE === "production") {
     for (const name of ["MASTER_KEY", "DATABASE_URL", "DATABASE_URL_API", "DATABASE_URL_WORKER"] as const) {
@@ -103,16 +105,3 @@ const checkServer: CrossCheck<typeof cliSettings> = (values, complain) => {
     complain("MINIMCP_ADMIN_EMAIL", "goes together with MINIMCP_ADMIN_PASSWORD; give both or neither");
   }
 };
-
-function checkDatabaseUrl(
-  name: string,
-  url: string | undefined,
-  complain: (name: string, message: string) => void,
-): void {
-  if (url === undefined) return;
-  try {
-    if (parseDatabaseUrl(url).password === undefined) complain(name, "has no password");
-  } catch (error) {
-    complain(name, error instanceof Error ? error.message : "cannot be read");
-  }
-}

@@ -2,6 +2,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import {
+  checkDatabase,
   checkMode,
   type Environment,
   readConfig,
@@ -19,6 +20,9 @@ export const workerSettings = {
   GATEWAY_URL: settings.GATEWAY_URL,
   ALLOWED_ORIGINS: settings.ALLOWED_ORIGINS,
   DATABASE_URL_WORKER: settings.DATABASE_URL_WORKER,
+  DATABASE_CA_FILE: settings.DATABASE_CA_FILE,
+  DATABASE_CERT_FILE: settings.DATABASE_CERT_FILE,
+  DATABASE_KEY_FILE: settings.DATABASE_KEY_FILE,
   TLS_CERT_FILE: settings.TLS_CERT_FILE,
   TLS_KEY_FILE: settings.TLS_KEY_FILE,
   TRUSTED_PROXIES: settings.TRUSTED_PROXIES,
@@ -48,7 +52,10 @@ function runtimeDirectories(chosen: string | undefined, environment: Environment
 
 /** @throws ConfigError with every problem there is */
 export function readWorkerConfig(environment: Environment): WorkerConfig {
-  const config = readConfig(workerSettings, environment, checkMode);
+  const config = readConfig(workerSettings, environment, (values, complain) => {
+    checkMode(values, complain);
+    checkDatabase(values, { DATABASE_URL_WORKER: values.DATABASE_URL_WORKER }, complain);
+  });
   return { ...config, runtimeDirectories: runtimeDirectories(config.RUNTIME_DIRECTORY, environment) };
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 
-import { digestToken, readTls, registerNode, retireNode } from "@minimcp/core";
+import { digestToken, readDatabaseTls, readTls, registerNode, retireNode } from "@minimcp/core";
 import { assertCurrentSchema, type Listener, openDatabase, openListener, readSchemaState } from "@minimcp/db";
 import { createIngress } from "@minimcp/gateway";
 import type { Isolation } from "@minimcp/pool";
@@ -41,7 +41,7 @@ export async function startWorker(
 ): Promise<RunningWorker> {
   await using resources = new AsyncDisposableStack();
   const finished = new AbortController();
-  const database = { url: config.DATABASE_URL_WORKER, applicationName };
+  const database = { url: config.DATABASE_URL_WORKER, applicationName, tls: readDatabaseTls(config) };
   assertCurrentSchema(await readSchemaState(database));
   const onError = (error: Error): void => log.warn({ err: error }, "a database connection broke");
   const tokens = resources.use(openDatabase({ ...database, statementTimeoutMs: 5_000, onError }));
@@ -84,8 +84,7 @@ export async function startWorker(
   );
   listener = resources.use(
     openListener({
-      url: config.DATABASE_URL_WORKER,
-      applicationName,
+      ...database,
       channels: ["minimcp_instance"],
       onNotification: (_channel, instanceId) => node?.notice(instanceId),
       onStateChange: (state) => {

@@ -38,7 +38,7 @@ async function configWithoutBubblewrap(
 function config(home: string, environment: Record<string, string> = {}): WorkerConfig {
   return readWorkerConfig({
     MINIMCP_HOME: home,
-    DATABASE_URL_WORKER: "postgres://minimcp_worker@localhost/unused",
+    DATABASE_URL_WORKER: "postgres://minimcp_worker:secret@localhost/unused?host=%2Funused",
     ...environment,
   });
 }

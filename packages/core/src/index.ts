@@ -23,8 +23,8 @@ export {
   type SettingFields,
   type SettingValues,
 } from "./config/read-config.ts";
-export { checkMode, settings } from "./config/settings.ts";
-export { readTls } from "./config/tls.ts";
+export { checkDatabase, checkMode, settings } from "./config/settings.ts";
+export { readDatabaseTls, readTls } from "./config/tls.ts";
 export {
   type Context,
   databaseActor,

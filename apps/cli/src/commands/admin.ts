@@ -82,19 +82,21 @@ async function createAdministrator(options: CreateOptions): Promise<void> {
     );
   }
   const password = await readNewPassword(options.passwordStdin);
-  const [{ buildDatabaseUrl }, { databaseUrlOf }, { addAdministrator }] = await Promise.all([
-    import("@minimcp/db"),
-    import("../supervisor/product-database.ts"),
-    import("../supervisor/first-administrator.ts"),
-  ]);
+  const [{ readDatabaseTls }, { buildDatabaseUrl }, { databaseUrlOf }, { addAdministrator }] =
+    await Promise.all([
+      import("@minimcp/core"),
+      import("@minimcp/db"),
+      import("../supervisor/product-database.ts"),
+      import("../supervisor/first-administrator.ts"),
+    ]);
   // The role and its password come from the home; of the owner, only the place is known here.
   const owner = buildDatabaseUrl({ ...address, user: "minimcp_owner", password: undefined });
   const { email, name } = options;
-  const user = await addAdministrator(await databaseUrlOf("api", settings, home, owner), {
-    email,
-    password,
-    ...(name === undefined ? {} : { name }),
-  });
+  const url = await databaseUrlOf("api", settings, home, owner);
+  const user = await addAdministrator(
+    { url, tls: readDatabaseTls(settings) },
+    { email, password, ...(name === undefined ? {} : { name }) },
+  );
   if (options.json) printJson({ user });
   else print(`created the administrator ${user.email}. Next: minimcp login --email ${user.email}`);
 }

@@ -1,4 +1,4 @@
-import { isolationLevels } from "@minimcp/core";
+import { isolationLevels, readDatabaseTls } from "@minimcp/core";
 import { buildDatabaseUrl, readSchemaState } from "@minimcp/db";
 
 import { describeError } from "../failure.ts";
@@ -20,7 +20,11 @@ export const checkDatabase: Check = {
     if (owner === null) return skip(`${notRunning}, and the database with it`);
     try {
       const url = await databaseUrlOf("api", settings, home, owner);
-      const schema = await readSchemaState({ url, applicationName: "minimcp doctor" });
+      const schema = await readSchemaState({
+        url,
+        tls: readDatabaseTls(settings),
+        applicationName: "minimcp doctor",
+      });
       if (schema.status === "current") return pass(`reachable, at migration ${schema.current}`);
       return fail(schema.explanation, "follow this sentence");
     } catch (error) {

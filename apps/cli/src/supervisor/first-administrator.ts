@@ -8,19 +8,25 @@ import {
   system,
   type UserView,
 } from "@minimcp/core";
-import { openDatabase } from "@minimcp/db";
+import { type DatabaseTls, openDatabase } from "@minimcp/db";
 
 import { exitCode } from "../exit-code.ts";
 import { Failure } from "../failure.ts";
 
+/** The database as the API reaches it. */
+export interface ApiDatabase {
+  url: string;
+  tls: DatabaseTls | undefined;
+}
+
 /** @throws Failure for input that cannot be used, Conflict (`auth.emailTaken`) */
-export async function addAdministrator(apiUrl: string, input: CreateAdministrator): Promise<UserView> {
+export async function addAdministrator(database: ApiDatabase, input: CreateAdministrator): Promise<UserView> {
   const parsed = CreateAdministrator.safeParse(input);
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`);
     throw new Failure(`The administrator cannot be created: ${problems.join("; ")}.`, exitCode.usage);
   }
-  await using db = openDatabase({ url: apiUrl, applicationName: "minimcp admin", maxConnections: 1 });
+  await using db = openDatabase({ ...database, applicationName: "minimcp admin", maxConnections: 1 });
   return await createAdministrator(
     {
       db,
@@ -33,7 +39,7 @@ export async function addAdministrator(apiUrl: string, input: CreateAdministrato
 }
 
 /** Whether anybody has an account. */
-export async function isInhabited(apiUrl: string): Promise<boolean> {
-  await using db = openDatabase({ url: apiUrl, applicationName: "minimcp start", maxConnections: 1 });
+export async function isInhabited(database: ApiDatabase): Promise<boolean> {
+  await using db = openDatabase({ ...database, applicationName: "minimcp start", maxConnections: 1 });
   return await hasUsers({ db, principal: system("cli") });
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-import { storeBuiltinTypes } from "@minimcp/core";
+import { readDatabaseTls, storeBuiltinTypes } from "@minimcp/core";
 import { buildDatabaseUrl, migrate, openDatabase, parseDatabaseUrl } from "@minimcp/db";
 
 import type { ServerSettings } from "../env.ts";
@@ -58,8 +58,14 @@ export async function bringUpToDate(
     return { password };
   };
   const roles = { api: await ensurePassword("api"), worker: await ensurePassword("worker") };
-  const { applied } = await migrate({ ownerUrl, roles, signal });
-  await using owner = openDatabase({ url: ownerUrl, applicationName: "minimcp start", maxConnections: 1 });
+  const tls = readDatabaseTls(settings);
+  const { applied } = await migrate({ ownerUrl, roles, tls, signal });
+  await using owner = openDatabase({
+    url: ownerUrl,
+    tls,
+    applicationName: "minimcp start",
+    maxConnections: 1,
+  });
   await storeBuiltinTypes(owner);
   return applied;
 }

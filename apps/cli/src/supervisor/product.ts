@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { readDatabaseTls } from "@minimcp/core";
 import { parseDatabaseUrl } from "@minimcp/db";
 
 import { productSettings, type ServerConfig } from "../env.ts";
 import { buildChildEnvironment, type SecretSource } from "./child-environment.ts";
-import { addAdministrator, isInhabited } from "./first-administrator.ts";
+import { addAdministrator, type ApiDatabase, isInhabited } from "./first-administrator.ts";
 import { ensureSecret, type Home } from "./home.ts";
 import {
   bringUpToDate,
@@ -59,7 +60,10 @@ export class Product implements AsyncDisposable {
     const { ownerUrl } = this.#database;
     const applied = await bringUpToDate(settings, home, ownerUrl, signal);
     if (applied.length > 0) report(`migrated the database to ${applied.at(-1)}`);
-    const inhabited = await this.#welcomeAdministrator(await databaseUrlOf("api", settings, home, ownerUrl));
+    const inhabited = await this.#welcomeAdministrator({
+      url: await databaseUrlOf("api", settings, home, ownerUrl),
+      tls: readDatabaseTls(settings),
+    });
 
     const interrupted = once(signal, "abort").then(() => signal.throwIfAborted());
     signal.throwIfAborted();
@@ -151,11 +155,11 @@ export class Product implements AsyncDisposable {
   }
 
   /** Creates the configured administrator while nobody has an account. @returns whether anybody has one then */
-  async #welcomeAdministrator(apiUrl: string): Promise<boolean> {
-    if (await isInhabited(apiUrl)) return true;
+  async #welcomeAdministrator(database: ApiDatabase): Promise<boolean> {
+    if (await isInhabited(database)) return true;
     const { MINIMCP_ADMIN_EMAIL: email, MINIMCP_ADMIN_PASSWORD: password } = this.#config.settings;
     if (email === undefined || password === undefined) return false;
-    await addAdministrator(apiUrl, { email, password });
+    await addAdministrator(database, { email, password });
     this.#report(`created the administrator ${email}`);
     return true;
   }

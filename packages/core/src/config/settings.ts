@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { resolve } from "node:path";
 
+import { parseDatabaseUrl } from "@minimcp/db";
 import { z } from "zod";
 
 import { isolationLevels } from "../isolation.ts";
@@ -111,6 +112,17 @@ export const settings = {
     ),
   DATABASE_URL_API: databaseUrl.describe("The API's database URL, for the role `minimcp_api`."),
   DATABASE_URL_WORKER: databaseUrl.describe("The worker's database URL, for the role `minimcp_worker`."),
+  DATABASE_CA_FILE: z
+    .string()
+    .optional()
+    .describe(
+      "PEM certificate of the authority that signed the database server's certificate. With it every connection is encrypted and the server's name is verified; required in production unless the database is on a Unix socket.",
+    ),
+  DATABASE_CERT_FILE: z
+    .string()
+    .optional()
+    .describe("PEM client certificate, for a database that asks for one."),
+  DATABASE_KEY_FILE: z.string().optional().describe("PEM private key that belongs to it."),
   MASTER_KEY: z
     .string()
     .transform((text, check) => {
@@ -180,6 +192,44 @@ export const checkMode: CrossCheck<
     );
   }
 };
+
+/**
+ * What the mode demands of the way to the database.
+ * @param urls the database URLs of the process, by the names of their settings
+ */
+export function checkDatabase(
+  values: {
+    MINIMCP_MODE?: string | undefined;
+    DATABASE_CA_FILE?: string | undefined;
+    DATABASE_CERT_FILE?: string | undefined;
+    DATABASE_KEY_FILE?: string | undefined;
+  },
+  urls: Readonly<Record<string, string | undefined>>,
+  complain: (name: string, message: string) => void,
+): void {
+  if ((values.DATABASE_CERT_FILE === undefined) !== (values.DATABASE_KEY_FILE === undefined)) {
+    complain(
+      "DATABASE_CERT_FILE",
+      "a certificate and its key go together: give DATABASE_CERT_FILE and DATABASE_KEY_FILE, or neither",
+    );
+  }
+  for (const [name, url] of Object.entries(urls)) {
+    if (url === undefined) continue;
+    try {
+      const { host, password } = parseDatabaseUrl(url);
+      const isRemote = !host.startsWith("/");
+      if (password === undefined) complain(name, "has no password");
+      if (values.MINIMCP_MODE === "production" && isRemote && values.DATABASE_CA_FILE === undefined) {
+        complain(
+          name,
+          "production needs TLS to the database: give the server's authority as DATABASE_CA_FILE",
+        );
+      }
+    } catch (error) {
+      complain(name, error instanceof Error ? error.message : "cannot be read");
+    }
+  }
+}
 
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
