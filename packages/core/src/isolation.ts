@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** How well a child is cut off from its host. See the isolation levels of the security documentation. */
+/** How well a child is cut off from its host. See docs/architecture.md, "Isolation". */
 export const isolationLevels = ["strict", "contained", "hardened", "none"] as const;
 export type IsolationLevel = (typeof isolationLevels)[number];
 

@@ -9,7 +9,7 @@ import { Failure } from "../failure.ts";
 /** The kernel cuts a socket's path after 107 bytes, on macOS after 103. */
 const maxSocketPathBytes = 99;
 
-/** The places in a home; see "Names and numbers that are contract" in docs/architecture.md. */
+/** The places in a home. */
 export interface Home {
   path: string;
   secrets: string;

@@ -6,7 +6,7 @@ import type { ServerAccounts } from "./accounts.ts";
 import { isOpenToOthers, isPresent, makeDirectory, ownUid } from "./directories.ts";
 import { EmbeddedPostgresFailure } from "./failure.ts";
 
-/** ARCHITECTURE.md, names and numbers: a socket's path stays under 100 bytes (the kernel's limit is 108, on macOS 104). */
+/** `sun_path` (unix(7)) has room for 107 bytes and a closing zero, on macOS for 103; a longer path is cut off. */
 const maxSocketPathBytes = 99;
 export const socketPort = 5432;
 
