@@ -2,10 +2,18 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { isolationLevels } from "@minimcp/core";
-import { type IsolationLevel, meetsLevel, openPool, type Pool, PoolError } from "@minimcp/pool";
+import {
+  type IsolationLevel,
+  meetsLevel,
+  openPool,
+  type Pool,
+  PoolError,
+  type PoolEvent,
+} from "@minimcp/pool";
 import type { Logger } from "pino";
 
 import type { WorkerConfig } from "./env.ts";
+import { openInUsableDirectory } from "./usable-runtime-directory.ts";
 
 /**
  * Opens the process pool of a node. Where no minimum is set, a home keeps the best level it has run at as its own: a
@@ -15,11 +23,16 @@ import type { WorkerConfig } from "./env.ts";
 export async function openNodePool(config: WorkerConfig, log: Logger): Promise<Pool> {
   const reached = await readReachedLevel(config.MINIMCP_HOME);
   const ownMinimum = config.MINIMCP_MODE === "production" ? "strict" : (reached ?? "none");
-  const pool = await openPoolSomewhere(config, config.MINIMUM_ISOLATION ?? ownMinimum, log).catch(
-    (error: unknown) => {
-      throw config.MINIMUM_ISOLATION === undefined ? explainLowered(error, reached) : error;
-    },
-  );
+  const pool = await openInUsableDirectory(config, (host) =>
+    openPool({
+      ...host,
+      minimumLevel: config.MINIMUM_ISOLATION ?? ownMinimum,
+      concurrency: config.WORKER_CONCURRENCY,
+      log: (event) => report(event, log),
+    }),
+  ).catch((error: unknown) => {
+    throw config.MINIMUM_ISOLATION === undefined ? explainLowered(error, reached) : error;
+  });
   const { level } = pool.isolation;
   if (reached === null || !meetsLevel(reached, level)) await writeReachedLevel(config.MINIMCP_HOME, level);
   return pool;
@@ -35,29 +48,11 @@ function explainLowered(error: unknown, reached: IsolationLevel | null): unknown
   );
 }
 
-/** In the first directory that can hold sockets and run programs. */
-async function openPoolSomewhere(
-  config: WorkerConfig,
-  minimumLevel: IsolationLevel,
-  log: Logger,
-): Promise<Pool> {
-  const failures: string[] = [];
-  for (const runtimeDirectory of config.runtimeDirectories) {
-    try {
-      return await openPool({
-        runtimeDirectory,
-        nodeBinary: process.execPath,
-        minimumLevel,
-        concurrency: config.WORKER_CONCURRENCY,
-        ...(config.SANDBOX_TOOL_PATH.length > 0 ? { toolPath: config.SANDBOX_TOOL_PATH } : {}),
-        log: (event) => log.debug({ event }, "pool"),
-      });
-    } catch (error) {
-      if (!(error instanceof PoolError) || error.reason !== "runtimeUnusable") throw error;
-      failures.push(`${runtimeDirectory}: ${error.message}`);
-    }
-  }
-  throw new PoolError("runtimeUnusable", `No runtime directory can be used. ${failures.join(" ")}`);
+/** What the operator of a node should know of its pool. */
+function report(event: PoolEvent, log: Logger): void {
+  if (event.kind === "cleanupFailed") {
+    log.error({ err: event.error, instanceId: event.id }, "something of an instance was left behind");
+  } else log.debug({ event }, "pool");
 }
 
 function levelFile(home: string): string {

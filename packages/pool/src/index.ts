@@ -1,4 +1,5 @@
 export type { Child, ChildState, Exit } from "./child.ts";
+export type { HostOptions } from "./host.ts";
 export {
   type Isolation,
   type IsolationLevel,
