@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { NodePgSession, NodePgTransaction } from "drizzle-orm/node-postgres";
 import { PgDialect } from "drizzle-orm/pg-core";
-import { DatabaseError, Pool, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
+import { DatabaseError, Pool, type PoolClient } from "pg";
 
 import { raceAbort } from "./abort.ts";
 import { buildClientConfig, type DatabaseConnectionOptions } from "./connection.ts";
@@ -47,8 +47,6 @@ export interface Database extends AsyncDisposable {
    * @throws the signal's reason when that aborts first.
    */
   ping(signal?: AbortSignal): Promise<void>;
-  /** What we are connected to: the version as in `server_version_num` (180004), and whether this connection uses TLS. */
-  describeServer(): Promise<{ versionNumber: number; encrypted: boolean }>;
 }
 
 const scopes: ReadonlySet<string> = new Set<Scope>(["user", "auditor", "admin", "system"]);
@@ -118,14 +116,6 @@ export function openDatabase(options: DatabaseOptions): Database {
         signal,
       );
     },
-    describeServer: () =>
-      withClient(async (client) => {
-        const { rows } = await runStatement<{ version: number; ssl: boolean | null }>(
-          client,
-          "select current_setting('server_version_num')::int as version, (select ssl from pg_stat_ssl where pid = pg_backend_pid()) as ssl",
-        );
-        return { versionNumber: rows[0]?.version ?? 0, encrypted: rows[0]?.ssl === true };
-      }),
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };
 }
@@ -206,12 +196,9 @@ async function rollBack(client: PoolClient): Promise<void> {
 }
 
 /** For statements of ours outside `work`, where an error that is not the server's can only be the connection's. */
-async function runStatement<R extends QueryResultRow>(
-  client: PoolClient,
-  text: string,
-): Promise<QueryResult<R>> {
+async function runStatement(client: PoolClient, text: string): Promise<void> {
   try {
-    return await client.query<R>(text);
+    await client.query(text);
   } catch (error) {
     throw error instanceof DatabaseError ? translateDatabaseError(error) : connectionLost(error);
   }

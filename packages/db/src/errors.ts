@@ -86,19 +86,6 @@ export class SchemaMismatch extends Error {
 }
 
 /**
- * True for a unique violation (23505), of the named constraint if one is given. It recognises the error inside the
- * transaction, where Drizzle still wraps it, and outside.
- */
-export function isUniqueViolation(error: unknown, constraint?: string): boolean {
-  const cause = error instanceof DrizzleQueryError ? error.cause : error;
-  return (
-    (cause instanceof DatabaseError || cause instanceof DatabaseQueryFailed) &&
-    cause.code === "23505" &&
-    (constraint === undefined || cause.constraint === constraint)
-  );
-}
-
-/**
  * Translates what the driver or Drizzle threw; any other error (one of ours, thrown inside a transaction) is returned
  * as it is.
  */

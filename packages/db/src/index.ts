@@ -11,7 +11,6 @@ export {
 export {
   DatabaseQueryFailed,
   DatabaseUnavailable,
-  isUniqueViolation,
   SchemaMismatch,
   type DatabaseUnavailableReason,
 } from "./errors.ts";

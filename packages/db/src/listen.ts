@@ -25,19 +25,13 @@ export interface ListenerOptions extends Pick<
   pingIntervalMs?: number | undefined;
   /** A ping unanswered for this long means the connection is dead. Default 2,000. */
   pingTimeoutMs?: number | undefined;
-  /** The longest pause between two attempts to connect; the first is 50, then they double. Default 2,000. */
-  maxRetryDelayMs?: number | undefined;
-  /** A monotonic clock in milliseconds. Default `performance.now`. */
-  now?: (() => number) | undefined;
 }
 
 export interface Listener extends AsyncDisposable {
   /**
-   * The instant, on the monotonic clock, up to which every committed notification is known to have been delivered: when
-   * the last answered ping was *sent*. `undefined` while there is no connection.
+   * Whether every notification committed until `maxAgeMs` ago is known to have been delivered: only then may cached
+   * facts be trusted. That is so when the last answered ping was *sent* since then; never without a connection.
    */
-  lastAnsweredAt(): number | undefined;
-  /** Whether `lastAnsweredAt` lies at most `maxAgeMs` back: only then may cached facts be trusted. */
   isFresh(maxAgeMs: number): boolean;
   /**
    * Resolves at the first successful LISTEN.
@@ -47,7 +41,9 @@ export interface Listener extends AsyncDisposable {
   whenListening(signal?: AbortSignal): Promise<void>;
 }
 
+/** The pause between two attempts to connect; it doubles up to the longest. */
 const firstRetryDelayMs = 50;
+const longestRetryDelayMs = 2_000;
 
 /**
  * Keeps one connection of its own that listens on `channels`, for as long as it is not disposed.
@@ -59,12 +55,7 @@ const firstRetryDelayMs = 50;
  * @throws {TypeError} for a URL that cannot be used.
  */
 export function openListener(options: ListenerOptions): Listener {
-  const {
-    pingIntervalMs = 500,
-    pingTimeoutMs = 2_000,
-    maxRetryDelayMs = 2_000,
-    now = () => performance.now(),
-  } = options;
+  const { pingIntervalMs = 500, pingTimeoutMs = 2_000 } = options;
   const config = buildClientConfig({ ...options, statementTimeoutMs: pingTimeoutMs });
   config.query_timeout = pingTimeoutMs;
   const listen = options.channels.map((channel) => `listen ${escapeIdentifier(channel)}`).join("; ");
@@ -87,7 +78,7 @@ export function openListener(options: ListenerOptions): Listener {
     client.on("notification", ({ channel, payload }) => options.onNotification(channel, payload ?? ""));
     try {
       await client.connect();
-      let sentAt = now();
+      let sentAt = performance.now();
       await client.query(listen);
       answeredAt = sentAt;
       announce({ name: "listening", afterGap: connectionsListened > 0 });
@@ -97,7 +88,7 @@ export function openListener(options: ListenerOptions): Listener {
       while (!disposal.signal.aborted) {
         await pause(pingIntervalMs, wake);
         broken.signal.throwIfAborted();
-        sentAt = now();
+        sentAt = performance.now();
         await client.query("select 1");
         answeredAt = sentAt;
       }
@@ -119,7 +110,7 @@ export function openListener(options: ListenerOptions): Listener {
         retryInMs =
           connectionsListened > connectionsBefore
             ? firstRetryDelayMs
-            : Math.min(retryInMs * 2, maxRetryDelayMs);
+            : Math.min(retryInMs * 2, longestRetryDelayMs);
         announce({
           name: "disconnected",
           error: error instanceof Error ? error : new Error(String(error)),
@@ -133,8 +124,7 @@ export function openListener(options: ListenerOptions): Listener {
 
   const running = run();
   return {
-    lastAnsweredAt: () => answeredAt,
-    isFresh: (maxAgeMs) => answeredAt !== undefined && now() - answeredAt <= maxAgeMs,
+    isFresh: (maxAgeMs) => answeredAt !== undefined && performance.now() - answeredAt <= maxAgeMs,
     whenListening: (signal) => raceAbort(firstListening.promise, signal),
     [Symbol.asyncDispose]: async () => {
       disposal.abort(new Error("The listener is closed."));

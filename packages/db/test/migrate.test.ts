@@ -9,7 +9,6 @@ import {
   assertCurrentSchema,
   buildDatabaseUrl,
   migrate,
-  openDatabase,
   parseDatabaseUrl,
   readSchemaState,
   SchemaMismatch,
@@ -124,8 +123,9 @@ describe.each([
           expected: report.current,
           pending: [],
         });
-        await using database = openDatabase({ url, applicationName: "test" });
-        expect(Math.floor((await database.describeServer()).versionNumber / 10_000)).toBe(server.major);
+        expect(await query(url, "show server_version")).toEqual([
+          { server_version: expect.stringMatching(new RegExp(`^${server.major}\\.`)) },
+        ]);
       }
     },
   );

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
+import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { type Database, openDatabase } from "../src/index.ts";
@@ -49,7 +50,10 @@ describe.runIf(hasDebianPostgres)("TLS to the database", () => {
 
   test("with the right authority and name, the connection is encrypted", async () => {
     await using database = open({ ca: genuine.cert, servername: "db.internal" });
-    expect(await database.describeServer()).toMatchObject({ encrypted: true });
+    const { rows } = await database.as({ userId: null, scope: "system" }, (tx) =>
+      tx.execute(sql`select ssl from pg_stat_ssl where pid = pg_backend_pid()`),
+    );
+    expect(rows).toEqual([{ ssl: true }]);
   });
 
   test("a certificate of an authority we do not know is refused", async () => {

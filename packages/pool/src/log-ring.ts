@@ -13,8 +13,6 @@ export interface LogRing {
   lines(): readonly LogLine[];
   /** Bytes that fell out at the old end. */
   readonly droppedBytes: number;
-  /** Calls back with every new line; returns the function that ends it. A listener must not throw. */
-  subscribe(listener: (line: LogLine) => void): () => void;
 }
 
 // A server that never writes a newline must not grow one line without end.
@@ -24,7 +22,6 @@ const newline = 0x0a;
 export class BoundedLogRing implements LogRing {
   readonly #limitBytes: number;
   readonly #now: () => number;
-  readonly #listeners = new Set<(line: LogLine) => void>();
   #lines: LogLine[] = [];
   #first = 0;
   #keptBytes = 0;
@@ -41,13 +38,6 @@ export class BoundedLogRing implements LogRing {
 
   lines(): readonly LogLine[] {
     return this.#lines.slice(this.#first);
-  }
-
-  subscribe(listener: (line: LogLine) => void): () => void {
-    this.#listeners.add(listener);
-    return () => {
-      this.#listeners.delete(listener);
-    };
   }
 
   /** Reads a stream to its end, cutting it into lines. */
@@ -88,7 +78,6 @@ export class BoundedLogRing implements LogRing {
       this.#lines = this.#lines.slice(this.#first);
       this.#first = 0;
     }
-    for (const listener of this.#listeners) listener(line);
   }
 }
 

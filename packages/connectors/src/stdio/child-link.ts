@@ -45,6 +45,8 @@ const REQUEST_TIMEOUT = -32001;
 const PROTOCOL_VERSION = "2025-11-25";
 
 const STDERR_LINE_BYTES = 16 * 1024;
+/** How long the server may take to end after SIGTERM, before SIGKILL. */
+const stopGraceMs = 300;
 
 export interface ChildLinkOptions {
   /** Program and arguments; started without a shell, in the directory and environment of this process. */
@@ -62,8 +64,6 @@ export interface ChildLinkOptions {
   requestTimeoutMs?: number;
   /** How long `initialize` may take. Default 30 seconds. */
   startTimeoutMs?: number;
-  /** How long the server may take to end after SIGTERM, before SIGKILL. Default 300 milliseconds. */
-  stopGraceMs?: number;
 }
 
 export interface RequestOptions {
@@ -184,8 +184,10 @@ export class ChildLink implements AsyncDisposable {
     this.#child.stdin.end();
     this.#child.kill("SIGTERM");
     const timer = new AbortController();
-    const graceMs = this.#options.stopGraceMs ?? 300;
-    await Promise.race([this.exited, delay(graceMs, undefined, { signal: timer.signal }).catch(() => {})]);
+    await Promise.race([
+      this.exited,
+      delay(stopGraceMs, undefined, { signal: timer.signal }).catch(() => {}),
+    ]);
     timer.abort();
     this.kill();
     await this.exited;

@@ -21,26 +21,28 @@ interface LiveSession {
   epoch: number;
 }
 
+/** So long a sign-out or a suspension may take to reach this process. */
+const rememberMs = 1_000;
 /** How many sessions' states are remembered. */
 const maxRemembered = 10_000;
 
 /**
  * Checks bearer tokens. That a session is live and its user unchanged is asked of the database, and the answer is
- * remembered for at most `rememberMs`: so long a sign-out or a suspension may take to reach this process.
+ * remembered for `rememberMs`.
  */
-export function createAuthenticator(options: {
+export function createAuthenticator({
+  db,
+  accessTokens,
+}: {
   db: Database;
   accessTokens: AccessTokens;
-  rememberMs?: number;
-  now?: () => number;
 }): Authenticator {
-  const { db, accessTokens, rememberMs = 1_000, now = () => performance.now() } = options;
   const remembered = new Map<string, { session: LiveSession | null; until: number }>();
 
   async function readSession(sessionId: string): Promise<LiveSession | null> {
     const known = remembered.get(sessionId);
-    if (known !== undefined && known.until > now()) return known.session;
-    const asked = now();
+    if (known !== undefined && known.until > performance.now()) return known.session;
+    const asked = performance.now();
     const [row] = await db.as(databaseActor(system("auth")), (tx) =>
       tx
         .select({ userId: users.id, role: users.role, epoch: users.tokenEpoch })

@@ -37,8 +37,6 @@ export type Verdict =
       reason: RefusalReason;
       /** When the instance ended, where that is known. */
       at?: Date;
-      /** URL of the page where the instance can be renewed or replaced. */
-      renewAt?: string;
     }
   | { kind: "unavailable"; retryAfterSeconds: number; reason: string };
 
@@ -65,12 +63,9 @@ export function refusal(verdict: Extract<Verdict, { kind: "refused" }>): Answer 
   const { reason } = verdict;
   // `unknown` covers a damaged, a foreign and an invented token alike: nothing may tell one from another.
   const at = reason === "unknown" ? undefined : verdict.at?.toISOString();
-  const renewAt = reason === "unknown" ? undefined : verdict.renewAt;
   const description = sentences[reason];
-  const detail = [description, at && `It ended at ${at}.`, renewAt && `Go to ${renewAt}.`]
-    .filter(Boolean)
-    .join(" ");
-  return problemOf(401, reason, detail, { at, renewAt }, [
+  const detail = at === undefined ? description : `${description} It ended at ${at}.`;
+  return problemOf(401, reason, detail, { at }, [
     "WWW-Authenticate",
     `Bearer realm="MiniMCP", error="invalid_token", error_description="${description}"`,
   ]);
