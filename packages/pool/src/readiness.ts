@@ -26,7 +26,9 @@ async function askHealth(socketPath: string, signal: AbortSignal): Promise<numbe
       resolve(answer.statusCode);
       answer.destroy();
     });
-    question.on("error", () => resolve(undefined));
+    question.on("error", () => {});
+    // For every other end: after an answer that switches protocols there is neither a response nor an error.
+    question.on("close", () => resolve(undefined));
     question.end();
   });
 }

@@ -111,6 +111,24 @@ describe.each(reachableLevels)("at $level", ({ level, without }) => {
     expect(await leftovers(pool)).toEqual([]);
   });
 
+  it("a child that answers its health check with a switch of protocols is given up in time and leaves nothing", async () => {
+    await using directory = await makeTestDirectory();
+    await using pool = await openPool(await directory.options(without));
+    const switching = await writeBundle(
+      directory.path,
+      "switching",
+      `process.stdin.on("end", () => process.exit()).resume();
+       const answer = "HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: other\\r\\n\\r\\n";
+       require("node:net").createServer((socket) => {
+         socket.on("error", () => {}).once("data", () => socket.write(answer));
+       }).listen({ fd: 3 });`,
+    );
+    await expect(pool.start({ ...switching, readyTimeoutMs: 400 })).rejects.toMatchObject({
+      reason: "startTimeout",
+    });
+    expect(await leftovers(pool)).toEqual([]);
+  });
+
   it("a start that is aborted rejects with the reason and leaves nothing", async () => {
     await using directory = await makeTestDirectory();
     await using pool = await openPool(await directory.options(without));
