@@ -6,19 +6,21 @@ import { Failure } from "./failure.ts";
 const context = { output: process.stderr };
 
 /** A password: from standard input, or asked for. */
-export async function readPassword(
-  fromStandardInput: boolean | undefined,
-  message = "Password",
-): Promise<string> {
+export async function readPassword(fromStandardInput: boolean | undefined): Promise<string> {
   if (fromStandardInput) return await readStandardInput("password");
   requireTerminal("--password-stdin");
-  return await askHidden(message);
+  return await askHidden("Password");
 }
 
 /** A password nobody has typed before, so asked for twice. */
 export async function readNewPassword(fromStandardInput: boolean | undefined): Promise<string> {
-  const password = await readPassword(fromStandardInput, "New password (at least 15 characters)");
-  if (fromStandardInput) return password;
+  if (fromStandardInput) return await readPassword(fromStandardInput);
+  requireTerminal("--password-stdin");
+  const { NewPassword } = await import("@minimcp/core");
+  const password = await askHidden("New password (at least 15 characters)", (typed) => {
+    const { error } = NewPassword.safeParse(typed);
+    return error === undefined || `It ${error.issues[0]?.message}.`;
+  });
   if ((await askHidden("The same again")) === password) return password;
   throw new Failure("The two passwords are not the same. Nothing was changed; try again.");
 }
@@ -35,9 +37,10 @@ export async function confirm(message: string, flag: string): Promise<boolean> {
   return await prompts.confirm({ message, default: false }, context);
 }
 
-async function askHidden(message: string): Promise<string> {
+/** @param judge says what is wrong with the answer, which is then asked for again */
+async function askHidden(message: string, judge?: (typed: string) => true | string): Promise<string> {
   const prompts = await import("@inquirer/prompts");
-  return await prompts.password({ message }, context);
+  return await prompts.password({ message, ...(judge && { validate: judge }) }, context);
 }
 
 /** Everything there is, without the line break that `echo` and editors put at the end. */

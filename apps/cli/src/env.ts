@@ -7,19 +7,17 @@ import {
   type Environment,
   NewPassword,
   readConfig,
+  secret,
   type SettingFields,
   settings,
   type SettingValues,
 } from "@minimcp/core";
 import { z } from "zod";
 
-/** A wrapped field is a new one and has to be marked again. */
-const secret = { secret: true };
-
 /** What the processes of the product read; those that `minimcp start` can make by itself need not be given to it. */
 export const productSettings = {
   ...settings,
-  DATABASE_URL: settings.DATABASE_URL.meta(secret),
+  // optional() makes a new form, which has to be marked again.
   DATABASE_URL_API: settings.DATABASE_URL_API.optional().meta(secret),
   DATABASE_URL_WORKER: settings.DATABASE_URL_WORKER.optional().meta(secret),
   MASTER_KEY: settings.MASTER_KEY.optional().meta(secret),

@@ -1,6 +1,7 @@
 import { CommanderError } from "commander";
 
 import { exitCode } from "./exit-code.ts";
+import { ownCommand } from "./own-command.ts";
 
 /** A command that cannot do its work. The message says what to do next. */
 export class Failure extends Error {
@@ -24,7 +25,8 @@ export interface FailureReport {
   issues: readonly { path: readonly (string | number)[]; message: string }[];
 }
 
-const signIn = "Sign in with: minimcp login --email you@example.com";
+const signIn = `Sign in with: ${ownCommand("login --email you@example.com")}`;
+const whatRuns = `What runs on this machine, and where: ${ownCommand("status")}`;
 
 /** By name: loading the server's packages to tell their errors apart would cost more than most commands. */
 const refusals: ReadonlySet<string> = new Set(["ConfigError", "KeyringError", "SchemaMismatch"]);
@@ -41,6 +43,8 @@ export function reportFailure(error: unknown): FailureReport {
   const { reason, requestId, issues } = error as Partial<FailureReport> & Error;
   return {
     ...report,
+    // The server's sentence is for programs, which send tokens.
+    ...(reason === "auth.signInRequired" ? { message: "You are not signed in." } : {}),
     reason: typeof reason === "string" ? reason : null,
     requestId: typeof requestId === "string" ? requestId : null,
     issues: Array.isArray(issues) ? issues : [],
@@ -55,9 +59,11 @@ const nextSteps: Readonly<Record<string, string>> = {
   "auth.signInRequired": signIn,
   "auth.tokenExpired": signIn,
   "auth.tokenInvalid": signIn,
-  "mcp.keyRequired": "Name it with --key; see: minimcp keys ls",
-  "mcp.noWorker": "On the server, see: minimcp status",
-  "mcp.typeUnknown": "See: minimcp types",
+  "client.incompatibleServer": whatRuns,
+  "client.network": whatRuns,
+  "mcp.keyRequired": `Name it with --key; see: ${ownCommand("keys ls")}`,
+  "mcp.noWorker": `On the server, see: ${ownCommand("status")}`,
+  "mcp.typeUnknown": `See: ${ownCommand("types")}`,
 };
 
 /** The command that helps with an error; null where the sentence says it all. */
@@ -66,6 +72,7 @@ export function suggestNextStep(reason: string | null): string | null {
 }
 
 export function describeError(error: unknown): string {
+  if (isInterruptedPrompt(error)) return "Interrupted; nothing was changed.";
   if (error instanceof CommanderError) return error.message.replace(/^error: /, "");
   return error instanceof Error ? error.message : String(error);
 }
@@ -75,7 +82,11 @@ function codeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.ok : exitCode.usage;
   if (!(error instanceof Error)) return exitCode.failed;
   if (refusals.has(error.name)) return exitCode.configuration;
-  // Ctrl-C at a prompt.
-  if (error.name === "ExitPromptError" || error.name === "AbortPromptError") return exitCode.interrupted;
+  if (isInterruptedPrompt(error)) return exitCode.interrupted;
   return exitCode.failed;
+}
+
+/** Ctrl-C or Ctrl-D at a question; what is asked for is needed before anything is done. */
+function isInterruptedPrompt(error: unknown): boolean {
+  return error instanceof Error && (error.name === "ExitPromptError" || error.name === "AbortPromptError");
 }

@@ -1,7 +1,7 @@
 /** A length of time in its two largest units: `2 h 5 min`, `40 s`. */
 export function formatDuration(milliseconds: number): string {
-  // Beyond an hour nobody counts seconds.
-  const unitMs = milliseconds >= 3_600_000 ? 60_000 : 1_000;
+  // Beyond ten minutes nobody counts seconds.
+  const unitMs = milliseconds >= 600_000 ? 60_000 : 1_000;
   const seconds = Math.max(0, Math.round(milliseconds / unitMs) * (unitMs / 1_000));
   const parts = [
     [Math.floor(seconds / 86_400), "d"],
@@ -16,6 +16,16 @@ export function formatDuration(milliseconds: number): string {
     .filter(([count]) => count > 0)
     .map(([count, unit]) => `${count} ${unit}`)
     .join(" ");
+}
+
+/** When something ends, in the user's language and time zone: `in 1 h, at 14:05`, another day with its date. */
+export function formatDeadline(at: Date, now: Date = new Date()): string {
+  const isToday = at.toDateString() === now.toDateString();
+  const moment = at.toLocaleString(undefined, {
+    timeStyle: "short",
+    ...(isToday ? {} : { dateStyle: "medium" }),
+  });
+  return `${formatRelative(at, now)}, at ${moment}`;
 }
 
 /** When something was or will be, as seen from now: `in 59 min 3 s`, `12 s ago`. */

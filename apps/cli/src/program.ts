@@ -15,6 +15,7 @@ import { addStart } from "./commands/start.ts";
 import { addStatus } from "./commands/status.ts";
 import { addStop } from "./commands/stop.ts";
 import { addTypes } from "./commands/types.ts";
+import { ownCommand } from "./own-command.ts";
 
 const defaultConfigHome = join(homedir(), ".config");
 
@@ -41,9 +42,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not running, 78 the configuration
 
 The first endpoint:
   $ npm start
-  $ minimcp admin create --email you@example.com
-  $ minimcp login --email you@example.com
-  $ minimcp run everything --for 60m`,
+  $ ${ownCommand("admin create --email you@example.com")}
+  $ ${ownCommand("login --email you@example.com")}
+  $ ${ownCommand("run everything --for 60m")}`,
     )
     .showSuggestionAfterError()
     // What is wrong is told in one place, for people or as JSON.

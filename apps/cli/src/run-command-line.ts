@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 
-import { CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
 
 import { exitCode } from "./exit-code.ts";
 import { type FailureReport, reportFailure, suggestNextStep } from "./failure.ts";
+import { ownCommand } from "./own-command.ts";
 import { createProgram } from "./program.ts";
 import { note } from "./terminal.ts";
 
@@ -22,6 +23,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError && /^commander\.(?:help|version)/.test(error.code))
       return report.exitCode;
     note(argv.includes("--json") ? formatJson(report) : formatText(report));
+    if (error instanceof CommanderError && !argv.includes("--json")) note(pointToHelp(program, argv));
     if (program.opts()["logLevel"] === "debug" && error instanceof Error) note(error.stack ?? "");
     return report.exitCode;
   }
@@ -38,6 +40,19 @@ function formatText({ message, reason, requestId, issues }: FailureReport): stri
   if (nextStep !== null) lines.push(nextStep);
   if (facts.length > 0) lines.push(`(${facts.join(", ")})`);
   return lines.join("\n");
+}
+
+/** The help of the command that was meant, and what npm does to options where the `--` was forgotten. */
+function pointToHelp(program: Command, argv: readonly string[]): string {
+  const names: string[] = [];
+  let command: Command | undefined = program;
+  for (const word of argv.slice(2)) {
+    command = command.commands.find((candidate) => candidate.name() === word);
+    if (command === undefined) break;
+    names.push(word);
+  }
+  const help = ownCommand([...names, "--help"].join(" "));
+  return `See: ${help}\nOptions come after the first --, or npm keeps them for itself.`;
 }
 
 function readVersion(): string {

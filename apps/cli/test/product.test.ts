@@ -113,7 +113,7 @@ test("a wrong password is refused with its reason, and nobody is signed in", asy
   });
   const who = await machine.run(["whoami", "--url", product.ready.api.url ?? ""]);
   expect(who.code).toBe(1);
-  expect(who.stderr).toContain("minimcp login");
+  expect(who.stderr).toContain("npm run minimcp -- login");
 });
 
 test("a sign-in is kept in a file of its owner alone, and later commands use its server", async () => {

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 
 import { formatBytes } from "../src/format-bytes.ts";
-import { formatDuration, formatRelative } from "../src/format-time.ts";
+import { formatDeadline, formatDuration, formatRelative } from "../src/format-time.ts";
 import { parseLifetime } from "../src/lifetime.ts";
 import { BackOff } from "../src/supervisor/back-off.ts";
-import { formatTable } from "../src/table.ts";
+import { formatFields, formatTable } from "../src/table.ts";
 
 test.for([
   ["90", 90],
@@ -24,10 +24,10 @@ test.for(["", "0", "1441", "25h", "h", "m", "1.5h", "-5", "5 m", "1m2h", "60s", 
 );
 
 test("times are told in two units, from the largest that counts", () => {
-  expect([0, 40_000, 3_599_000, 3_600_000, 5_399_600, 90_000_000].map(formatDuration)).toEqual([
+  expect([0, 40_000, 599_000, 3_599_000, 5_399_600, 90_000_000].map(formatDuration)).toEqual([
     "0 s",
     "40 s",
-    "59 min 59 s",
+    "9 min 59 s",
     "1 h",
     "1 h 30 min",
     "1 d 1 h",
@@ -35,6 +35,23 @@ test("times are told in two units, from the largest that counts", () => {
   const now = new Date("2026-01-01T00:00:00Z");
   expect(formatRelative(new Date("2026-01-01T00:05:00Z"), now)).toBe("in 5 min");
   expect(formatRelative(new Date("2025-12-31T23:59:18Z"), now)).toBe("42 s ago");
+});
+
+test("a deadline of another day is told with its date", () => {
+  const now = new Date(2026, 0, 1, 12, 0);
+  expect(formatDeadline(new Date(2026, 0, 1, 13, 5), now)).toMatch(/^in 1 h 5 min, at \d+:05\D*$/);
+  expect(formatDeadline(new Date(2026, 0, 2, 12, 5), now)).toMatch(/^in 1 d, at .*2026.*:05/);
+});
+
+test("long lists go on below themselves; addresses and tokens stay in one piece", () => {
+  const token = "mcp_".padEnd(53, "0");
+  const fields = [
+    ["token", token],
+    ["tools", "echo, get-sum, get-env"],
+  ] as const;
+  expect(formatFields(fields, 24)).toBe(
+    [`token  ${token}`, "tools  echo, get-sum,", "       get-env"].join("\n"),
+  );
 });
 
 test("bytes are told in decimal units", () => {

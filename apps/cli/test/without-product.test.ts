@@ -21,7 +21,7 @@ test("help names the exit codes and the way to the first endpoint; no command me
   const help = await machine.run(["--help"]);
   expect(help).toMatchObject({ code: 0, stderr: "" });
   expect(help.stdout).toContain("78 the configuration cannot be used");
-  expect(help.stdout).toContain("minimcp run everything --for 60m");
+  expect(help.stdout).toContain("npm run minimcp -- run everything --for 60m");
   expect(await machine.run([])).toEqual(help);
 });
 
@@ -29,6 +29,11 @@ test("wrong usage is told with exit code 2, as JSON where that is asked for", as
   const unknown = await machine.run(["instanc"]);
   expect(unknown).toMatchObject({ code: 2, stdout: "" });
   expect(unknown.stderr).toContain("Did you mean instances?");
+  // As npm leaves `npm run minimcp run everything --for 60m`.
+  const swallowed = await machine.run(["run", "everything", "60m"]);
+  expect(swallowed).toMatchObject({ code: 2, stdout: "" });
+  expect(swallowed.stderr).toContain("'--for <time>' not specified");
+  expect(swallowed.stderr).toContain("npm run minimcp -- run --help");
   const missing = await machine.run(["login", "--json"]);
   expect(missing).toMatchObject({ code: 2, stdout: "" });
   expect(JSON.parse(missing.stderr)).toMatchObject({

@@ -12,8 +12,10 @@ export interface WaitUntilReadyOptions {
   onState?: ((state: InstanceState, instance: InstanceView) => void) | undefined;
 }
 
-const firstPauseMs = 100;
+const firstPauseMs = 50;
 const longestPauseMs = 1_000;
+/** Each pause is about a fifth of what has been waited so far, and so is the time by which readiness is seen late. */
+const growth = 1.2;
 
 /**
  * Looks at an instance until it serves.
@@ -25,7 +27,7 @@ export async function waitUntilReady(
 ): Promise<InstanceView> {
   const deadline = performance.now() + timeoutMs;
   let seen: InstanceState | undefined;
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 1.5, longestPauseMs)) {
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * growth, longestPauseMs)) {
     const instance = await look(signal);
     if (instance.state !== seen) {
       seen = instance.state;

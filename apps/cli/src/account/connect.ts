@@ -1,6 +1,8 @@
 import { createMiniMcpClient, type MiniMcpClient } from "@minimcp/client";
 import { InvalidArgumentError } from "commander";
 
+import { readStatus } from "../supervisor/control-client.ts";
+import { homeAt } from "../supervisor/home.ts";
 import { Credentials } from "./credentials.ts";
 
 /** What every command that talks to a server can be given. */
@@ -19,15 +21,26 @@ export interface Connection {
 
 const defaultServer = "http://127.0.0.1:5000";
 
-/** Speaks to the given server, else the one of the last sign-in, else the one on this machine. */
+/** Speaks to the given server, else the one of the last sign-in, else the one that runs in this clone's home. */
 export async function connect(options: ServerOptions): Promise<Connection> {
   const credentials = new Credentials(options.configHome);
-  const server = options.url ?? (await credentials.currentServer()) ?? defaultServer;
+  const server =
+    options.url ?? (await credentials.currentServer()) ?? (await findRunningServer()) ?? defaultServer;
   return {
     client: createMiniMcpClient({ url: server, store: credentials.storeFor(server) }),
     credentials,
     server,
   };
+}
+
+/** Nothing is said about a home that cannot be looked into: it may be no business of this user's. */
+async function findRunningServer(): Promise<string | null> {
+  try {
+    const { readHomePath } = await import("../env.ts");
+    return (await readStatus(homeAt(readHomePath())))?.api.url ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** @throws InvalidArgumentError */

@@ -2,6 +2,7 @@ import type { ApiKeyView, InstanceView, MiniMcpClient } from "@minimcp/client";
 
 import { exitCode } from "../exit-code.ts";
 import { Failure } from "../failure.ts";
+import { ownCommand } from "../own-command.ts";
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const pageSize = 200;
@@ -10,7 +11,7 @@ const pageSize = 200;
 export async function findKey(client: MiniMcpClient, labelOrId: string): Promise<ApiKeyView> {
   const { items } = await client.apiKey.list.query();
   const labelled = items.find((key) => key.label === labelOrId);
-  return labelled ?? pickById(items, labelOrId, "key", "minimcp keys ls");
+  return labelled ?? pickById(items, labelOrId, "key", ownCommand("keys ls"));
 }
 
 /** @throws Failure when no instance has an id that begins so, or several do */
@@ -20,7 +21,7 @@ export async function findInstanceId(client: MiniMcpClient, prefix: string): Pro
     await listInstances(client, { live: false }),
     prefix,
     "instance",
-    "minimcp instances ls --all",
+    ownCommand("instances ls --all"),
   ).id;
 }
 

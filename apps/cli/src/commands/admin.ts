@@ -5,6 +5,7 @@ import { readNewPassword } from "../ask.ts";
 import { exitCode } from "../exit-code.ts";
 import { Failure } from "../failure.ts";
 import { formatRelative } from "../format-time.ts";
+import { ownCommand } from "../own-command.ts";
 import { readStatus } from "../supervisor/control-client.ts";
 import { homeAt } from "../supervisor/home.ts";
 import { formatFields } from "../table.ts";
@@ -62,7 +63,9 @@ export function addAdmin(program: Command): void {
           ["expires", formatRelative(invitation.expiresAt)],
           [
             "use it",
-            `minimcp signup --invite ${invitation.code} --email ${invitation.email ?? "their@example.com"}`,
+            ownCommand(
+              `signup --invite ${invitation.code} --email ${invitation.email ?? "their@example.com"}`,
+            ),
           ],
         ]),
       );
@@ -98,5 +101,8 @@ async function createAdministrator(options: CreateOptions): Promise<void> {
     { email, password, ...(name === undefined ? {} : { name }) },
   );
   if (options.json) printJson({ user });
-  else print(`created the administrator ${user.email}. Next: minimcp login --email ${user.email}`);
+  else {
+    print(`created the administrator ${user.email}`);
+    print(`next: ${ownCommand(`login --email ${user.email}`)}`);
+  }
 }

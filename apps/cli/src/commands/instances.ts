@@ -4,7 +4,8 @@ import type { Command } from "commander";
 import { connect, type ServerOptions } from "../account/connect.ts";
 import { findInstanceId, listInstances } from "../account/find-own.ts";
 import { formatBytes } from "../format-bytes.ts";
-import { formatDuration, formatRelative } from "../format-time.ts";
+import { formatDeadline, formatDuration, formatRelative } from "../format-time.ts";
+import { ownCommand } from "../own-command.ts";
 import { formatFields, formatTable } from "../table.ts";
 import { print, printJson } from "../terminal.ts";
 import { addServerCommand } from "./server-command.ts";
@@ -27,7 +28,8 @@ export function addInstances(program: Command): void {
       const { client } = await connect(options);
       const items = await listInstances(client, { live: options.all !== true });
       if (options.json) printJson({ items });
-      else if (items.length === 0) print("no instances; create one with: minimcp run everything --for 60m");
+      else if (items.length === 0)
+        print(`no instances; create one with: ${ownCommand("run everything --for 60m")}`);
       else print(formatInstances(items));
     });
 
@@ -81,12 +83,12 @@ function formatInstance(instance: InstanceView): string {
   return formatFields([
     ["instance", instance.id],
     ["type", instance.type],
-    ["label", instance.label ?? ""],
+    ...(instance.label === null ? [] : [["label", instance.label] as const]),
     ["state", describeState(instance)],
     ["endpoint", instance.endpoint],
     ["created", formatRelative(instance.createdAt)],
     instance.endedAt === null
-      ? ["ends", `${formatRelative(instance.expiresAt)}, at ${instance.expiresAt.toLocaleString()}`]
+      ? ["ends", formatDeadline(instance.expiresAt)]
       : ["ended", formatRelative(instance.endedAt)],
     ["isolation", instance.isolation?.level ?? "not known before it runs"],
     ["key", instance.apiKeyId ?? "none"],

@@ -6,6 +6,7 @@ import { findKey, listInstances } from "../account/find-own.ts";
 import { confirm, readSecretInput } from "../ask.ts";
 import { Failure } from "../failure.ts";
 import { formatRelative } from "../format-time.ts";
+import { ownCommand } from "../own-command.ts";
 import { refuseSecrets } from "../refuse-secret.ts";
 import { formatTable } from "../table.ts";
 import { print, printJson } from "../terminal.ts";
@@ -33,8 +34,8 @@ export function addKeys(program: Command): void {
 The secret is asked for without an echo, or read from standard input. It is never an argument.
 
 Examples:
-  $ minimcp keys add github --label work
-  $ pass show github/work | minimcp keys add github --label work`,
+  $ ${ownCommand("keys add github --label work")}
+  $ pass show github/work | ${ownCommand("keys add github --label work")}`,
     )
     .action(async (provider: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<AddOptions>();
@@ -60,7 +61,7 @@ Examples:
       const { items } = await client.apiKey.list.query();
       if (options.json) printJson({ items });
       else if (items.length === 0)
-        print("no keys yet; store one with: minimcp keys add <provider> --label <label>");
+        print(`no keys yet; store one with: ${ownCommand("keys add <provider> --label <label>")}`);
       else print(formatKeys(items));
     });
 

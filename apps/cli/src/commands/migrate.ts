@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Failure } from "../failure.ts";
 import { waitForLock } from "../file-lock.ts";
 import { interruptible } from "../interrupt.ts";
+import { ownCommand } from "../own-command.ts";
 import { readStatus } from "../supervisor/control-client.ts";
 import { homeAt, prepareHome } from "../supervisor/home.ts";
 import { note, print, printJson } from "../terminal.ts";
@@ -28,7 +29,7 @@ export function addMigrate(program: Command): void {
       await prepareHome(home);
       if (settings.DATABASE_URL === undefined && (await readStatus(home)) !== undefined) {
         throw new Failure(
-          `MiniMCP runs in ${home.path}, on a database that its start has migrated. Stop it first: minimcp stop`,
+          `MiniMCP runs in ${home.path}, on a database that its start has migrated. Stop it first: ${ownCommand("stop")}`,
         );
       }
       using _lock =

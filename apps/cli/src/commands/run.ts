@@ -13,20 +13,22 @@ import { connect, type ServerOptions } from "../account/connect.ts";
 import { findKey } from "../account/find-own.ts";
 import { exitCode } from "../exit-code.ts";
 import { Failure } from "../failure.ts";
-import { formatRelative } from "../format-time.ts";
+import { formatDeadline } from "../format-time.ts";
 import { interruptible } from "../interrupt.ts";
+import { ownCommand } from "../own-command.ts";
 import { parseMinutes } from "../parse-option.ts";
 import { formatFields } from "../table.ts";
 import { print, printJson, ProgressLine } from "../terminal.ts";
 import { addServerCommand } from "./server-command.ts";
 
-const snippetOf = {
-  claude: "claudeCode",
-  cursor: "cursor",
-  vscode: "vscode",
-  desktop: "claudeDesktop",
+/** Which of the snippets a client takes, and where it goes. */
+const clients = {
+  claude: { snippet: "claudeCode", place: "For Claude Code, in a terminal" },
+  desktop: { snippet: "claudeDesktop", place: "For Claude Desktop, in claude_desktop_config.json" },
+  cursor: { snippet: "cursor", place: "For Cursor, in .cursor/mcp.json" },
+  vscode: { snippet: "vscode", place: "For VS Code, in .vscode/mcp.json" },
 } as const;
-type ClientName = keyof typeof snippetOf;
+type ClientName = keyof typeof clients;
 
 interface RunOptions extends ServerOptions {
   for: number;
@@ -46,7 +48,7 @@ export function addRun(program: Command): void {
     .option("--label <label>", "how you call it")
     .addOption(
       new Option("--client <name>", "print the configuration of this MCP client").choices(
-        Object.keys(snippetOf),
+        Object.keys(clients),
       ),
     )
     .option("--no-wait", "do not wait until it serves; calls to it wait by themselves")
@@ -56,9 +58,9 @@ export function addRun(program: Command): void {
 The token is shown once. Ctrl-C while waiting revokes the instance: nobody has its token then.
 
 Examples:
-  $ minimcp run everything --for 60m
-  $ minimcp run everything --for 2h --client cursor
-  $ minimcp run everything --for 5m --json`,
+  $ ${ownCommand("run everything --for 60m")}
+  $ ${ownCommand("run everything --for 2h --client cursor")}
+  $ ${ownCommand("run everything --for 5m --json")}`,
     )
     .action(async (type: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<RunOptions>();
@@ -111,10 +113,11 @@ function describe(created: CreatedInstance, client: ClientName | undefined): str
     ["instance", instance.label === null ? instance.id : `${instance.id} (${instance.label})`],
     ["endpoint", endpoint],
     ["token", `${accessToken} (shown once)`],
-    ["ends", `${formatRelative(instance.expiresAt)}, at ${instance.expiresAt.toLocaleTimeString()}`],
+    ["ends", formatDeadline(instance.expiresAt)],
     ["isolation", instance.isolation?.level ?? "not running yet"],
-    ["end it", `minimcp instances revoke ${instance.id.slice(0, 8)}`],
+    ["end it", ownCommand(`instances revoke ${instance.id.slice(0, 8)}`)],
   ]);
-  if (client !== undefined) return `${facts}\n\n${snippets[snippetOf[client]]}`;
-  return `${facts}\n\nIn Claude Code:\n\n  ${snippets.claudeCode}\n\nFor other clients: --client cursor, vscode or desktop.`;
+  const { place, snippet } = clients[client ?? "claude"];
+  const others = client === undefined ? "\n\nFor other clients: --client desktop, cursor or vscode." : "";
+  return `${facts}\n\n${place}:\n\n${snippets[snippet]}${others}`;
 }

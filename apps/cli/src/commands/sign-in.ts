@@ -2,6 +2,7 @@ import type { Command } from "commander";
 
 import { connect, type ServerOptions } from "../account/connect.ts";
 import { readNewPassword, readPassword } from "../ask.ts";
+import { ownCommand } from "../own-command.ts";
 import { formatFields } from "../table.ts";
 import { print, printJson } from "../terminal.ts";
 import { addServerCommand } from "./server-command.ts";
@@ -16,6 +17,8 @@ interface SignUpOptions extends SignInOptions {
   name?: string;
 }
 
+const next = `next: ${ownCommand("run everything --for 60m")}`;
+
 export function addSignIn(program: Command): void {
   addServerCommand(program, "login")
     .description("sign in, and stay signed in on this machine")
@@ -27,8 +30,8 @@ export function addSignIn(program: Command): void {
 Tokens are kept in a file that only you can read, one sign-in a server. Later commands use the server of the last one.
 
 Examples:
-  $ minimcp login --email you@example.com
-  $ minimcp login --url https://mcp.example.com --email you@example.com --password-stdin < password-file`,
+  $ ${ownCommand("login --email you@example.com")}
+  $ ${ownCommand("login --url https://mcp.example.com --email you@example.com --password-stdin")} < password-file`,
     )
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<SignInOptions>();
@@ -37,7 +40,10 @@ Examples:
       const { user } = await client.auth.signIn.mutate({ email: options.email, password });
       await credentials.makeCurrent(server, user.email);
       if (options.json) printJson({ server, user });
-      else print(`signed in at ${server} as ${user.email}`);
+      else {
+        print(`signed in at ${server} as ${user.email}`);
+        print(next);
+      }
     });
 
   addServerCommand(program, "signup")
@@ -58,7 +64,10 @@ Examples:
       });
       await credentials.makeCurrent(server, user.email);
       if (options.json) printJson({ server, user });
-      else print(`created the account ${user.email} at ${server}; you are signed in`);
+      else {
+        print(`created the account ${user.email} at ${server}; you are signed in`);
+        print(next);
+      }
     });
 
   addServerCommand(program, "logout")

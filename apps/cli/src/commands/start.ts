@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 
+import { ownCommand } from "../own-command.ts";
 import { note, print } from "../terminal.ts";
 
 export function addStart(program: Command): void {
@@ -15,8 +16,8 @@ Ctrl-C stops it in order, a second Ctrl-C kills its processes. It is configured 
 docs/configuration.md.
 
 Examples:
-  $ minimcp start
-  $ API_PORT=6000 GATEWAY_PORT=6001 minimcp start --json`,
+  $ npm start
+  $ API_PORT=6000 GATEWAY_PORT=6001 npm start`,
     )
     .action(async (options: { json?: boolean }) => {
       const [{ takeServerConfig }, { runProduct }] = await Promise.all([
@@ -36,7 +37,7 @@ Examples:
         config,
         report: note,
         onReady(status, { isInhabited }) {
-          const nextStep = isInhabited ? null : "pnpm minimcp admin create --email you@example.com";
+          const nextStep = isInhabited ? null : ownCommand("admin create --email you@example.com");
           if (options.json) {
             // One line, whoever reads it.
             print(JSON.stringify({ kind: "ready", ...status, nextStep }));

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 
 import { exitCode } from "../exit-code.ts";
 import { Failure } from "../failure.ts";
+import { ownCommand } from "../own-command.ts";
 import { parseSeconds } from "../parse-option.ts";
 import { stopProduct } from "../supervisor/control-client.ts";
 import { homeAt } from "../supervisor/home.ts";
@@ -26,7 +27,9 @@ export function addStop(program: Command): void {
       const wasRunning = await stopProduct(home, { signal: limit, onProgress: note }).catch(
         (error: unknown) => {
           if (!limit.aborted) throw error;
-          throw new Failure(`It has not ended after ${timeout} s. It goes on stopping; see: minimcp status`);
+          throw new Failure(
+            `It has not ended after ${timeout} s. It goes on stopping; see: ${ownCommand("status")}`,
+          );
         },
       );
       if (!wasRunning) {

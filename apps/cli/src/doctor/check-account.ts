@@ -1,6 +1,7 @@
 import { isReason } from "@minimcp/client";
 
 import { describeError } from "../failure.ts";
+import { ownCommand } from "../own-command.ts";
 import { type Check, fail, pass, skip } from "./check.ts";
 
 /** Tokens carry times; beyond this, a server's clock and ours give odd refusals. */
@@ -16,7 +17,9 @@ export const checkClock: Check = {
       if (Number.isNaN(date)) return skip(`${server} does not tell its time`);
       // The server cuts off its milliseconds.
       const skewMs = date + 500 - (askedAt + Date.now()) / 2;
-      const evidence = `${server} is ${Math.round(Math.abs(skewMs) / 1_000)} s ${skewMs > 0 ? "ahead" : "behind"}`;
+      const skewSeconds = Math.round(Math.abs(skewMs) / 1_000);
+      if (skewSeconds === 0) return pass(`${server} has the same time`);
+      const evidence = `${server} is ${skewSeconds} s ${skewMs > 0 ? "ahead" : "behind"}`;
       if (Math.abs(skewMs) <= toleratedSkewMs) return pass(evidence);
       return fail(evidence, "set the clocks of both machines, best by NTP");
     } catch {
@@ -37,7 +40,7 @@ export const checkSignIn: Check = {
       if (isReason(error, "auth.signInRequired")) return skip(`nobody is signed in at ${server}`);
       return fail(
         describeError(error),
-        `run: minimcp login --url ${server} --email ${email ?? "you@example.com"}`,
+        `run: ${ownCommand(`login --url ${server} --email ${email ?? "you@example.com"}`)}`,
       );
     }
   },

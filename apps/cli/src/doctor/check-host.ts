@@ -43,7 +43,7 @@ export const checkHome: Check = {
     }
     return wrong.length === 0
       ? pass(`${home.path} and its secrets are closed to others`)
-      : fail(wrong.join("; "), "`minimcp start` corrects them; or use chmod");
+      : fail(wrong.join("; "), "`npm start` corrects them; or use chmod");
   },
 };
 

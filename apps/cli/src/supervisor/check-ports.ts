@@ -39,7 +39,7 @@ async function tryPort(host: string, port: number): Promise<string | undefined> 
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EADDRINUSE") {
-      return `port ${port} on ${host} is in use by another program; end that, or choose another port`;
+      return `port ${port} on ${host} is in use by another program; end that, or set another port`;
     }
     if (code === "EACCES") return `port ${port} may not be used by this user; choose one above 1023`;
     return `port ${port} on ${host} cannot be used (${describeError(error)})`;

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import type { ServerConfig } from "../env.ts";
 import { Failure } from "../failure.ts";
 import { tryLock } from "../file-lock.ts";
+import { ownCommand } from "../own-command.ts";
 import { checkPorts } from "./check-ports.ts";
 import { readStatus } from "./control-client.ts";
 import { serveControl } from "./control-server.ts";
@@ -72,11 +73,11 @@ async function holdHome(home: Home): Promise<Disposable> {
   if (lock !== undefined) return lock;
   const running = await readStatus(home);
   if (running === undefined) {
-    throw new Failure(`Another start works on ${home.path} at this moment. See: minimcp status`);
+    throw new Failure(`Another start works on ${home.path} at this moment. See: ${ownCommand("status")}`);
   }
   const { pid, api, gateway } = running;
   const where = api.url === null ? "and is starting" : `api ${api.url} gateway ${gateway.url}`;
   throw new Failure(
-    `MiniMCP runs in ${home.path} already: process ${pid}, ${where}. Stop it with \`minimcp stop\`, or choose another MINIMCP_HOME.`,
+    `MiniMCP runs in ${home.path} already: process ${pid}, ${where}. Stop it with \`${ownCommand("stop")}\`, or choose another MINIMCP_HOME.`,
   );
 }
