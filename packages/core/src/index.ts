@@ -20,6 +20,7 @@ export {
   type Environment,
   isSecret,
   readConfig,
+  secret,
   type SettingFields,
   type SettingValues,
 } from "./config/read-config.ts";
@@ -52,7 +53,7 @@ export {
 export { isolationLevels, type IsolationLevel, type IsolationView } from "./isolation.ts";
 export { authorizeToken, type TokenVerdict } from "./lease/authorize-token.ts";
 export { claimInstances, type ClaimedInstance } from "./lease/claim-instances.ts";
-export { closeAbandoned, closeInstance, type Closing, type EndReason } from "./lease/close-instance.ts";
+export { closeAbandoned, closeInstance, type Closing } from "./lease/close-instance.ts";
 export { leaseSeconds, type NodeIdentity } from "./lease/lease.ts";
 export { markReady, markRestarting } from "./lease/mark-instance.ts";
 export { type CallCounts, recordCalls } from "./lease/record-calls.ts";

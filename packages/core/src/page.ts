@@ -1,3 +1,4 @@
+import { and, type Column, eq, lt, or, type SQL } from "drizzle-orm";
 import { z } from "zod";
 
 import { InvalidInput } from "./errors.ts";
@@ -14,11 +15,6 @@ export interface Page<T> {
   nextCursor: string | null;
 }
 
-interface Position {
-  at: Date;
-  id: string;
-}
-
 const Cursor = z.tuple([
   z.iso
     .datetime()
@@ -28,8 +24,14 @@ const Cursor = z.tuple([
   z.uuid(),
 ]);
 
-/** @throws InvalidInput for a cursor that no list gave out */
-export function readCursor(cursor: string | undefined): Position | undefined {
+/**
+ * What comes behind a cursor in a list that is ordered by time and id, newest first; everything without one.
+ * @throws InvalidInput for a cursor that no list gave out
+ */
+export function olderThan(
+  { createdAt, id }: { createdAt: Column; id: Column },
+  cursor: string | undefined,
+): SQL | undefined {
   if (cursor === undefined) return undefined;
   const parsed = Cursor.safeParse(Buffer.from(cursor, "base64url").toString("utf8").split("|"));
   if (!parsed.success) {
@@ -41,7 +43,8 @@ export function readCursor(cursor: string | undefined): Position | undefined {
       },
     );
   }
-  return { at: parsed.data[0], id: parsed.data[1] };
+  const [lastAt, lastId] = parsed.data;
+  return or(lt(createdAt, lastAt), and(eq(createdAt, lastAt), lt(id, lastId)));
 }
 
 /** Cuts the one row read beyond the limit, which tells that there is more. */

@@ -1,5 +1,7 @@
 import { apiKeys, instances, type apiKeyProviders } from "@minimcp/db/schema";
-import { and, eq, notInArray, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
+
+import { isLive } from "../lease/lease.ts";
 
 export type ApiKeyProvider = (typeof apiKeyProviders)[number];
 
@@ -29,5 +31,5 @@ export const apiKeyColumns = {
   lastUsedAt: apiKeys.lastUsedAt,
   // Through eq(): in a select from one table, Drizzle writes a bare ${column} without its table, and both have an id.
   liveInstances: sql<number>`(select count(*)::int from ${instances}
-    where ${and(eq(instances.apiKeyId, apiKeys.id), notInArray(instances.state, ["ended", "failed"]))})`,
+    where ${and(eq(instances.apiKeyId, apiKeys.id), isLive)})`,
 };

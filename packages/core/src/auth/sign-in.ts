@@ -6,11 +6,12 @@ import { appendAudit } from "../audit.ts";
 import { type Context, databaseActor } from "../context.ts";
 import { Unauthenticated } from "../errors.ts";
 import { system } from "../principal.ts";
+import { EmailAddress } from "../user/person.ts";
 import { userColumns, type UserView } from "../user/user-view.ts";
 import { TypedPassword } from "./passwords.ts";
 import { startSession, type TokenPair } from "./session-tokens.ts";
 
-export const SignIn = z.strictObject({ email: z.email().max(254).toLowerCase(), password: TypedPassword });
+export const SignIn = z.strictObject({ email: EmailAddress, password: TypedPassword });
 export type SignIn = z.infer<typeof SignIn>;
 
 export interface SignedIn {

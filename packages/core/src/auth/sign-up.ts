@@ -8,14 +8,15 @@ import { Forbidden } from "../errors.ts";
 import { consumeInvitation, recordInvitee } from "../invitation/use-invitation.ts";
 import { system } from "../principal.ts";
 import { createUser } from "../user/create-user.ts";
+import { EmailAddress, PersonName } from "../user/person.ts";
 import type { UserView } from "../user/user-view.ts";
 import { NewPassword } from "./passwords.ts";
 import { startSession, type TokenPair } from "./session-tokens.ts";
 
 export const SignUp = z.strictObject({
-  email: z.email().max(254).toLowerCase(),
+  email: EmailAddress,
   password: NewPassword,
-  name: z.string().trim().min(1).max(100).optional(),
+  name: PersonName.optional(),
   inviteCode: z.string().max(200).optional(),
 });
 export type SignUp = z.infer<typeof SignUp>;

@@ -26,6 +26,16 @@ function port(fallback: number) {
   return wholeNumber(0, 65_535).default(fallback);
 }
 
+const commaList = z
+  .string()
+  .default("")
+  .transform((text) =>
+    text
+      .split(",")
+      .map((entry) => entry.trim())
+      .filter((entry) => entry !== ""),
+  );
+
 /** An address that clients use, without a slash at its end so that paths can be appended. */
 const publicAddress = z
   .url({ protocol: /^https?$/, error: "must be an http or https address" })
@@ -52,7 +62,7 @@ export const settings = {
     .enum(modes, "must be local or production")
     .default("local")
     .describe(
-      "`local`: loopback only, HTTP, best isolation the host offers. `production`: every secret given, TLS or a trusted proxy, isolation at least `strict`.",
+      "`local`: loopback only, HTTP, best isolation the host offers. `production`: every secret given, TLS or a trusted proxy, isolation `strict` unless `MINIMUM_ISOLATION` names another.",
     ),
   MINIMCP_HOME: z
     .string()
@@ -73,29 +83,12 @@ export const settings = {
   GATEWAY_URL: publicAddress
     .optional()
     .describe("The gateway's address as clients see it. Default: `http://127.0.0.1:<GATEWAY_PORT>`."),
-  ALLOWED_ORIGINS: z
-    .string()
-    .default("")
-    .transform((text) =>
-      text
-        .split(",")
-        .map((origin) => origin.trim())
-        .filter((origin) => origin !== ""),
-    )
-    .describe(
-      "Web origins, separated by commas, whose pages may call the gateway. Programs send no Origin and need none.",
-    ),
+  ALLOWED_ORIGINS: commaList.describe(
+    "Web origins, separated by commas, whose pages may call the gateway. Programs send no Origin and need none.",
+  ),
   TLS_CERT_FILE: z.string().optional().describe("PEM certificate chain of the API and the gateway."),
   TLS_KEY_FILE: z.string().optional().describe("PEM private key that belongs to it."),
-  TRUSTED_PROXIES: z
-    .string()
-    .default("")
-    .transform((text) =>
-      text
-        .split(",")
-        .map((address) => address.trim())
-        .filter((address) => address !== ""),
-    )
+  TRUSTED_PROXIES: commaList
     .refine(
       (addresses) => addresses.every(isAddressOrRange),
       "must be IP addresses or ranges such as 10.0.0.0/8, separated by commas",

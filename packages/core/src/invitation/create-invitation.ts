@@ -8,10 +8,11 @@ import { appendAudit } from "../audit.ts";
 import { type Context, overseer } from "../context.ts";
 import type { UserRole } from "../principal.ts";
 import { mintToken } from "../token/opaque-token.ts";
+import { EmailAddress } from "../user/person.ts";
 
 export const CreateInvitation = z.strictObject({
   /** Only this address can use it. Without one, whoever holds the code. */
-  email: z.email().max(254).toLowerCase().optional(),
+  email: EmailAddress.optional(),
   role: z.enum(userRoles).default("user"),
   validHours: z.int().min(1).max(720).default(72),
 });

@@ -2,14 +2,14 @@ import type { Database } from "@minimcp/db";
 import { instances, instanceTokens } from "@minimcp/db/schema";
 import { and, eq, sql } from "drizzle-orm";
 
-import type { EndReason } from "./close-instance.ts";
+import type { InstanceEndReason } from "../mcp/instance-view.ts";
 import { workerActor } from "./lease.ts";
 
 /** What a bearer token of an instance is good for at this moment. */
 export type TokenVerdict =
   /** `nodeId`: who holds the instance at this moment, under which claim; null while nobody does. */
   | { kind: "live"; nodeId: string | null; fence: number }
-  | { kind: "over"; reason: EndReason | "failed"; at: Date }
+  | { kind: "over"; reason: InstanceEndReason | "failed"; at: Date }
   | { kind: "unknown" };
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

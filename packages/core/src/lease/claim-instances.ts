@@ -1,9 +1,9 @@
 import type { Database } from "@minimcp/db";
 import { instances, serverTypes } from "@minimcp/db/schema";
-import { and, eq, gt, inArray, isNull, lt, ne, or, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, sql } from "drizzle-orm";
 
 import { ServerTypeDeclaration } from "../server-type/declaration.ts";
-import { leaseEnd, type NodeIdentity, remainingMs, workerActor } from "./lease.ts";
+import { isFree, leaseEnd, type NodeIdentity, remainingMs, workerActor } from "./lease.ts";
 import { markIncomplete } from "./mark-incomplete.ts";
 
 /** An instance that this node now owns and has to start. */
@@ -34,11 +34,7 @@ export async function claimInstances(
         and(
           inArray(instances.state, ["requested", "starting", "ready", "idle"]),
           gt(instances.expiresAt, sql`now()`),
-          or(
-            isNull(instances.leaseUntil),
-            lt(instances.leaseUntil, sql`now()`),
-            and(eq(instances.nodeId, node.nodeId), ne(instances.nodeEpoch, node.epoch)),
-          ),
+          isFree(node),
         ),
       )
       .orderBy(instances.createdAt)

@@ -1,25 +1,24 @@
 import type { Database, Transaction } from "@minimcp/db";
-import { type endReasons, instances, receipts } from "@minimcp/db/schema";
-import { and, eq, inArray, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
+import { instances, receipts } from "@minimcp/db/schema";
+import { and, eq, inArray, lte, or, sql } from "drizzle-orm";
 
 import { appendAudit } from "../audit.ts";
 import type { RequestOrigin } from "../context.ts";
-import { heldBy, isLive, type NodeIdentity, workerActor } from "./lease.ts";
+import type { InstanceEndReason } from "../mcp/instance-view.ts";
+import { heldBy, isFree, isLive, type NodeIdentity, workerActor } from "./lease.ts";
 import { markIncomplete } from "./mark-incomplete.ts";
 
-export type EndReason = (typeof endReasons)[number];
-
 /** How an instance is over: at its end, or because it never ran. */
-export type Closing = { kind: "ended"; reason: EndReason } | { kind: "failed"; failure: string };
+export type Closing = { kind: "ended"; reason: InstanceEndReason } | { kind: "failed"; failure: string };
 
 interface Closed {
   id: string;
   userId: string;
   state: string;
-  endReason: EndReason | null;
+  endReason: InstanceEndReason | null;
 }
 
-const closedColumns = {
+export const closedColumns = {
   id: instances.id,
   userId: instances.userId,
   state: instances.state,
@@ -63,15 +62,7 @@ export async function closeAbandoned(db: Database, node: NodeIdentity): Promise<
       .select({ id: instances.id })
       .from(instances)
       .where(
-        and(
-          isLive,
-          or(lte(instances.expiresAt, sql`now()`), eq(instances.state, "stopping")),
-          or(
-            isNull(instances.leaseUntil),
-            lt(instances.leaseUntil, sql`now()`),
-            and(eq(instances.nodeId, node.nodeId), ne(instances.nodeEpoch, node.epoch)),
-          ),
-        ),
+        and(isLive, or(lte(instances.expiresAt, sql`now()`), eq(instances.state, "stopping")), isFree(node)),
       )
       .limit(200)
       .for("update", { skipLocked: true });

@@ -1,5 +1,5 @@
 import { instances } from "@minimcp/db/schema";
-import { and, eq, notInArray, sql } from "drizzle-orm";
+import { and, eq, isNull, lt, ne, notInArray, or, sql } from "drizzle-orm";
 
 import { databaseActor } from "../context.ts";
 import { system } from "../principal.ts";
@@ -28,6 +28,15 @@ export function heldBy(node: NodeIdentity, lease: { instanceId: string; fence: n
     eq(instances.nodeEpoch, node.epoch),
     eq(instances.fence, lease.fence),
     isLive,
+  );
+}
+
+/** Held by nobody: never claimed, its lease run out, or claimed by a former life of this node. */
+export function isFree(node: NodeIdentity) {
+  return or(
+    isNull(instances.leaseUntil),
+    lt(instances.leaseUntil, sql`now()`),
+    and(eq(instances.nodeId, node.nodeId), ne(instances.nodeEpoch, node.epoch)),
   );
 }
 

@@ -6,9 +6,10 @@ import { apiKeys, instances, instanceTokens, receipts } from "@minimcp/db/schema
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { z } from "zod";
 
+import { apiKeyNotFound } from "../api-key/get-api-key.ts";
 import { appendAudit } from "../audit.ts";
 import { type Context, databaseActor, requireUser } from "../context.ts";
-import { Conflict, InvalidInput, NotFound, PreconditionFailed, Unavailable } from "../errors.ts";
+import { Conflict, InvalidInput, PreconditionFailed, Unavailable } from "../errors.ts";
 import type { ServerTypeDeclaration } from "../server-type/declaration.ts";
 import { readNodeIsolation, readServerTypes } from "../server-type/read-server-types.ts";
 import { mintToken } from "../token/opaque-token.ts";
@@ -172,7 +173,7 @@ async function checkApiKey(
     .from(apiKeys)
     .where(and(eq(apiKeys.id, apiKeyId), eq(apiKeys.userId, userId), isNull(apiKeys.deletedAt)))
     .for("share");
-  if (key === undefined) throw new NotFound("apiKey.notFound", "You have no such API key.");
+  if (key === undefined) throw apiKeyNotFound();
   if (key.provider !== type.provider) {
     throw new InvalidInput(
       "mcp.keyWrongProvider",

@@ -1,9 +1,10 @@
 import { instances, receipts } from "@minimcp/db/schema";
-import { and, desc, eq, lt, notInArray, or } from "drizzle-orm";
+import { and, desc, eq } from "drizzle-orm";
 import { z } from "zod";
 
 import { type Context, databaseActor, overseer, requireUser } from "../context.ts";
-import { type Page, PageInput, readCursor, toPage } from "../page.ts";
+import { isLive } from "../lease/lease.ts";
+import { olderThan, type Page, PageInput, toPage } from "../page.ts";
 import {
   instanceColumns,
   type InstanceView,
@@ -18,15 +19,7 @@ export const ListInstances = PageInput.extend({
 export type ListInstances = z.infer<typeof ListInstances>;
 
 function matches(input: ListInstances) {
-  const after = readCursor(input.cursor);
-  return and(
-    input.live ? notInArray(instances.state, ["ended", "failed"]) : undefined,
-    after &&
-      or(
-        lt(instances.createdAt, after.at),
-        and(eq(instances.createdAt, after.at), lt(instances.id, after.id)),
-      ),
-  );
+  return and(input.live ? isLive : undefined, olderThan(instances, input.cursor));
 }
 
 /** The caller's instances, newest first. */

@@ -6,8 +6,9 @@ import { and, eq, inArray, notInArray, type SQL, sql } from "drizzle-orm";
 
 import { appendAudit } from "../audit.ts";
 import { type Context, databaseActor, overseer, requireUser } from "../context.ts";
-import { type EndReason, recordClosed } from "../lease/close-instance.ts";
+import { closedColumns, recordClosed } from "../lease/close-instance.ts";
 import { type InstanceId, instanceNotFound } from "./get-instance.ts";
+import type { InstanceEndReason } from "./instance-view.ts";
 import { readReceipt, type ReceiptView } from "./receipt-view.ts";
 
 /** How often a waiting revoke looks whether the worker has finished. */
@@ -63,7 +64,7 @@ export async function stopInstances(
   tx: Transaction,
   ctx: Pick<Context, "request">,
   which: SQL,
-  reason: EndReason,
+  reason: InstanceEndReason,
   action: string,
 ): Promise<void> {
   const live = await tx
@@ -95,12 +96,7 @@ export async function stopInstances(
       .update(instances)
       .set({ state: "ended", endReason: reason, endedAt: sql`now()` })
       .where(inArray(instances.id, free))
-      .returning({
-        id: instances.id,
-        userId: instances.userId,
-        state: instances.state,
-        endReason: instances.endReason,
-      });
+      .returning(closedColumns);
     await recordClosed(tx, closed, ctx.request);
   }
 }

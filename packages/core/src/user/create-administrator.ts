@@ -6,12 +6,13 @@ import { appendAudit } from "../audit.ts";
 import { NewPassword } from "../auth/passwords.ts";
 import { type Context, databaseActor } from "../context.ts";
 import { createUser } from "./create-user.ts";
+import { EmailAddress, PersonName } from "./person.ts";
 import type { UserView } from "./user-view.ts";
 
 export const CreateAdministrator = z.strictObject({
-  email: z.email().max(254).toLowerCase(),
+  email: EmailAddress,
   password: NewPassword,
-  name: z.string().trim().min(1).max(100).optional(),
+  name: PersonName.optional(),
 });
 export type CreateAdministrator = z.infer<typeof CreateAdministrator>;
 
