@@ -11,13 +11,18 @@ export interface LogLine {
 export interface LogRing {
   /** The lines still kept, oldest first. */
   lines(): readonly LogLine[];
-  /** Bytes that fell out at the old end. */
+  /** Bytes that fell out at the old end, or that a flood left unread. */
   readonly droppedBytes: number;
 }
 
 // A server that never writes a newline must not grow one line without end.
 const lineLimitBytes = 8 * 1024;
 const newline = 0x0a;
+
+// Cutting a flood of newlines costs the worker many times what reading it does, and everybody's calls wait for
+// that. Of what comes in a second beyond what can be kept anyway, only the end of each chunk is looked at.
+const floodWindowMs = 1_000;
+const floodTailBytes = 1024;
 
 export class BoundedLogRing implements LogRing {
   readonly #limitBytes: number;
@@ -26,6 +31,8 @@ export class BoundedLogRing implements LogRing {
   #first = 0;
   #keptBytes = 0;
   #droppedBytes = 0;
+  #windowStart = -Infinity;
+  #windowBytes = 0;
 
   constructor(limitBytes: number, now: () => number) {
     this.#limitBytes = limitBytes;
@@ -45,6 +52,10 @@ export class BoundedLogRing implements LogRing {
     let pending = Buffer.alloc(0);
     source.on("data", (chunk: Buffer) => {
       let rest = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+      if (this.#isFlooded() && rest.length > floodTailBytes) {
+        this.#droppedBytes += rest.length - floodTailBytes;
+        rest = rest.subarray(-floodTailBytes);
+      }
       for (;;) {
         const end = rest.indexOf(newline);
         if (end === -1 ? rest.length < lineLimitBytes : false) break;
@@ -63,10 +74,21 @@ export class BoundedLogRing implements LogRing {
     source.on("error", () => {});
   }
 
+  #isFlooded(): boolean {
+    // Not the wall clock: one that is set back would make every second a flood.
+    const now = performance.now();
+    if (now - this.#windowStart >= floodWindowMs) {
+      this.#windowStart = now;
+      this.#windowBytes = 0;
+    }
+    return this.#windowBytes > this.#limitBytes;
+  }
+
   #push(stream: LogLine["stream"], bytes: Buffer): void {
     const line: LogLine = { at: this.#now(), stream, text: bytes.toString("utf8") };
     this.#lines.push(line);
     this.#keptBytes += costBytes(line);
+    this.#windowBytes += costBytes(line);
     while (this.#keptBytes > this.#limitBytes && this.#first < this.#lines.length - 1) {
       const dropped = this.#lines[this.#first++];
       if (!dropped) break;

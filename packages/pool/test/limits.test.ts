@@ -1,10 +1,12 @@
 // The attack: a hostile or broken server takes memory, processes, disk and the worker's attention without end.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 
 import { describe, expect, it } from "vitest";
 
 import { openPool } from "../src/index.ts";
+import { BoundedLogRing } from "../src/log-ring.ts";
 import { waitUntil } from "../src/processes.ts";
 import { fixtureServer, makeTestDirectory, reachableLevels, runInside } from "./support/host.ts";
 
@@ -85,4 +87,17 @@ it("a flood of output neither blocks the child nor grows the worker", async () =
   expect(keptBytes).toBeLessThanOrEqual(100_000);
   expect(Math.max(...kept.map((line) => line.text.length))).toBeLessThanOrEqual(8 * 1024);
   expect(child.logs.droppedBytes).toBeGreaterThan(15_000_000);
+});
+
+it("a flood of empty lines is cut off before it costs the worker, and its end is kept", () => {
+  let cut = 0;
+  const ring = new BoundedLogRing(100_000, () => cut++);
+  const source = new PassThrough();
+  ring.drain(source, "stdout");
+  const chunk = Buffer.alloc(64 << 10, "\n");
+  for (let i = 0; i < 64; i++) source.emit("data", chunk);
+  source.emit("data", Buffer.from("the end\n"));
+  expect(cut).toBeLessThan(64 * 3_000);
+  expect(ring.lines().at(-1)?.text).toBe("the end");
+  expect(ring.droppedBytes).toBeGreaterThan(3_500_000);
 });
