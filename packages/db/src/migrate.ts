@@ -8,8 +8,9 @@ import { type Client, DatabaseError, escapeIdentifier, escapeLiteral } from "pg"
 import type { DatabaseTls } from "./connection.ts";
 import { buildDatabaseUrl, parseDatabaseUrl } from "./database-url.ts";
 import { DatabaseUnavailable, SchemaMismatch } from "./errors.ts";
-import { compareSchema, ourMigrationsDirectory, withSingleConnection } from "./schema-state.ts";
+import { compareSchema, ourMigrationsDirectory } from "./schema-state.ts";
 import { computeScramVerifier } from "./scram-verifier.ts";
+import { withSingleConnection } from "./single-connection.ts";
 
 export interface MigrateOptions {
   /** URL of the owner: a role that owns the database and has CREATEROLE. It need not be a superuser. */

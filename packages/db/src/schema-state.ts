@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { readMigrationFiles } from "drizzle-orm/migrator";
-import { Client } from "pg";
+import type { Client } from "pg";
 
-import { buildClientConfig, type DatabaseConnectionOptions, endClient } from "./connection.ts";
-import { connectionLost, DatabaseUnavailable, SchemaMismatch, translateDatabaseError } from "./errors.ts";
+import type { DatabaseConnectionOptions } from "./connection.ts";
+import { SchemaMismatch } from "./errors.ts";
+import { withSingleConnection } from "./single-connection.ts";
 
 export const ourMigrationsDirectory = fileURLToPath(new URL("../migrations", import.meta.url));
 
@@ -115,35 +116,4 @@ async function readAppliedMigrations(client: Client): Promise<Omit<Migration, "n
     "select hash, created_at from drizzle.__drizzle_migrations order by created_at, id",
   );
   return rows.map(({ hash, created_at }) => ({ hash, createdAtMs: Number(created_at) }));
-}
-
-/** One connection for one piece of work, closed whatever happens. */
-export async function withSingleConnection<T>(
-  options: DatabaseConnectionOptions,
-  work: (client: Client) => Promise<T>,
-): Promise<T> {
-  const client = new Client(buildClientConfig(options));
-  let broken: Error | undefined;
-  client.on("error", (error) => {
-    broken = error;
-  });
-  try {
-    await client.connect();
-  } catch (error) {
-    throw new DatabaseUnavailable(
-      "cannotConnect",
-      "The database cannot be reached, or refuses the connection.",
-      {
-        retryable: true,
-        cause: error,
-      },
-    );
-  }
-  try {
-    return await work(client);
-  } catch (error) {
-    throw broken ? connectionLost(broken) : translateDatabaseError(error);
-  } finally {
-    await endClient(client);
-  }
 }

@@ -1,12 +1,7 @@
 export type { Child, ChildState, Exit } from "./child.ts";
 export type { HostOptions } from "./host.ts";
-export {
-  type Isolation,
-  type IsolationLevel,
-  type ProbeOptions,
-  meetsLevel,
-  probeIsolation,
-} from "./isolation.ts";
+export { type IsolationLevel, meetsLevel } from "./isolation-level.ts";
+export { type Isolation, type ProbeOptions, probeIsolation } from "./isolation.ts";
 export { egressSocketInside } from "./launch.ts";
 export { type ChildLimits, defaultLimits } from "./limits.ts";
 export type { LogLine, LogRing } from "./log-ring.ts";

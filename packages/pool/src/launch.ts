@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
 
-import type { IsolationLevel } from "./isolation.ts";
+import type { IsolationLevel } from "./isolation-level.ts";
 import type { ChildLimits } from "./limits.ts";
 import type { Tools } from "./tools.ts";
 

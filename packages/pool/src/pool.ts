@@ -6,7 +6,8 @@ import PQueue from "p-queue";
 
 import { type Child, type Exit, SandboxedChild } from "./child.ts";
 import { type Host, type HostOptions, openHost } from "./host.ts";
-import { type Isolation, type IsolationLevel, meetsLevel, probeHost } from "./isolation.ts";
+import { type IsolationLevel, meetsLevel } from "./isolation-level.ts";
+import { type Isolation, probeHost } from "./isolation.ts";
 import { spawnChild } from "./launch.ts";
 import { bindListener } from "./listener.ts";
 import { PoolError } from "./pool-error.ts";

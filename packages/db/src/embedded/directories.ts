@@ -1,7 +1,7 @@
 import { chmod, chown, lstat, mkdir, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 
-import { EmbeddedPostgresFailure } from "./failure.ts";
+import { describeError, EmbeddedPostgresFailure } from "./failure.ts";
 
 /**
  * Creates a directory, or takes an existing one, and gives it exactly this mode and group.
@@ -58,8 +58,4 @@ export function ownUid(): number {
     );
   }
   return uid;
-}
-
-export function describeError(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

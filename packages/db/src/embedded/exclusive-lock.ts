@@ -1,8 +1,8 @@
 import { constants } from "node:fs";
 import { open, readFile, type FileHandle } from "node:fs/promises";
 
-import { describeError } from "./directories.ts";
-import { EmbeddedPostgresFailure } from "./failure.ts";
+import { describeError, EmbeddedPostgresFailure } from "./failure.ts";
+import { hasCode } from "./has-code.ts";
 import { runProgram } from "./run-program.ts";
 
 /** BSD's "take the lock with the opening", which Node does not list (macOS: sys/fcntl.h). */
@@ -26,7 +26,7 @@ export async function lockExclusively(path: string): Promise<FileHandle | { held
     try {
       return await sign(await open(path, flags | openWithExclusiveLock | constants.O_NONBLOCK, 0o600));
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EAGAIN") return heldBy();
+      if (hasCode(error, "EAGAIN")) return heldBy();
       throw error;
     }
   }

@@ -27,10 +27,13 @@ export class EmbeddedPostgresFailure extends Error {
 
 /** The system did not start PostgreSQL's program at all: no right to change the user, no glibc, a disk mounted noexec. */
 export function cannotRun(program: string, error: unknown): EmbeddedPostgresFailure {
-  const said = error instanceof Error ? error.message : String(error);
   return new EmbeddedPostgresFailure(
     "cannotStart",
-    `PostgreSQL cannot be run (${program}): ${said}. It needs a system with glibc, and root needs the right to change to another user. Otherwise set DATABASE_URL to a server of your own.`,
+    `PostgreSQL cannot be run (${program}): ${describeError(error)}. It needs a system with glibc, and root needs the right to change to another user. Otherwise set DATABASE_URL to a server of your own.`,
     { cause: error },
   );
+}
+
+export function describeError(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import type { ServerAccounts } from "./accounts.ts";
 import { isOpenToOthers, isPresent, makeDirectory, ownUid } from "./directories.ts";
 import { EmbeddedPostgresFailure } from "./failure.ts";
+import { hasCode } from "./has-code.ts";
 
 /** `sun_path` (unix(7)) has room for 107 bytes and a closing zero, on macOS for 103; a longer path is cut off. */
 const maxSocketPathBytes = 99;
@@ -139,7 +140,7 @@ function socketPathBytes(directory: string): number {
 
 async function readIfPresent(path: string): Promise<string | undefined> {
   return readFile(path, "utf8").catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   });
 }

@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { lockExclusively } from "./exclusive-lock.ts";
 import { EmbeddedPostgresFailure } from "./failure.ts";
+import { hasCode } from "./has-code.ts";
 import { runProgram } from "./run-program.ts";
 
 /** What a running server writes into its data directory (PostgreSQL: miscadmin.h, LOCK_FILE_LINE_*). */
@@ -24,7 +25,7 @@ export async function readPostmasterFile(dataDirectory: string): Promise<Postmas
   try {
     lines = (await readFile(postmasterFilePath(dataDirectory), "utf8")).split("\n");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
   const pid = Number(lines[0]);
@@ -149,7 +150,7 @@ function signalIfAlive(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, signal);
   } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return hasCode(error, "EPERM");
   }
 }
 

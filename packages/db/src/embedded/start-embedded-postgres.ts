@@ -5,7 +5,7 @@ import { DatabaseError } from "pg";
 
 import { buildDatabaseUrl } from "../database-url.ts";
 import { DatabaseUnavailable } from "../errors.ts";
-import { withSingleConnection } from "../schema-state.ts";
+import { withSingleConnection } from "../single-connection.ts";
 import { chooseServerAccounts, type ServerAccounts } from "./accounts.ts";
 import { locateBinaries, makeBinariesReadable } from "./binaries.ts";
 import { createCluster, handOver, ownerRole, productDatabase } from "./create-cluster.ts";
