@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
 /** A held lock. Disposing it, or the death of this process by any means, lets the next one have it. */
@@ -21,6 +21,7 @@ const sqliteBusy = 5;
  * @throws when the file cannot be opened or is not a lock file.
  */
 export function tryLock(path: string): FileLock | undefined {
+  createPrivately(path);
   const database = new DatabaseSync(path);
   try {
     // Nothing is ever written, so a journal beside the file would only be litter after `kill -9`.
@@ -35,4 +36,17 @@ export function tryLock(path: string): FileLock | undefined {
     return undefined;
   }
   return { path, [Symbol.dispose]: () => database.close() };
+}
+
+/**
+ * Whoever may read a file may lock it, and another user's lock would keep every worker of the host from starting.
+ *
+ * Never opens a file that is there: to close it again would drop the locks that this process has on it (fcntl(2)).
+ */
+function createPrivately(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  }
 }

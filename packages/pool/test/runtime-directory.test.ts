@@ -119,4 +119,12 @@ describe("a lock", () => {
     using again = tryLock(path);
     expect(again).toBeDefined();
   });
+
+  it("cannot be taken by another user, who would keep every worker from starting", async () => {
+    await using directory = await makeTestDirectory();
+    const path = join(directory.path, "lock");
+    using lock = tryLock(path);
+    expect(lock).toBeDefined();
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+  });
 });
