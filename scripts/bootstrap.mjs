@@ -2,6 +2,7 @@
 // has, before anything is installed, so it is plain JavaScript without dependencies. It installs, builds what the
 // command runs, and hands over to the Node version that the lockfile brings along.
 import process from "node:process";
+
 import { commands, userDirectory } from "./bootstrap/commands.mjs";
 import { buildPackages } from "./bootstrap/build-packages.mjs";
 import { installDebianPackages } from "./bootstrap/install-debian-packages.mjs";

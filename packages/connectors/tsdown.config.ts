@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+
 import { defineConfig } from "tsdown";
 import type { UserConfig } from "tsdown";
 

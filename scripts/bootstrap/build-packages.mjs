@@ -1,4 +1,5 @@
 import { join } from "node:path";
+
 import { repositoryRoot } from "./paths.mjs";
 import { runLogged } from "./run-logged.mjs";
 

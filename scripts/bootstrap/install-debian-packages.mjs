@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import process from "node:process";
+
 import { runLogged } from "./run-logged.mjs";
 
 /** What the tests drive besides npm packages: the program that tells whether it is there, and its Debian package. */

@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, readFileSync, readdirSync, rmSync, w
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
+
 import { nodeBinary, repositoryRoot, stateDirectory } from "./paths.mjs";
 import { runLogged } from "./run-logged.mjs";
 

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+
 import { repositoryRoot, runEnvironment, stateDirectory } from "./paths.mjs";
 import { exitLike, runProcess } from "./run-process.mjs";
 import { shareLock } from "./with-lock.mjs";

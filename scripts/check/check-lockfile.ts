@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+
 import { parse } from "yaml";
 import { z } from "zod";
+
 import { repositoryRoot } from "../bootstrap/paths.mjs";
 import { runTool } from "./run-tool.ts";
 import type { Verdict } from "./run-tool.ts";

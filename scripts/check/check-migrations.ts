@@ -1,6 +1,7 @@
 import { cp, mkdtemp, readFile, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
 import { repositoryRoot } from "../bootstrap/paths.mjs";
 import { runTool } from "./run-tool.ts";
 import type { Verdict } from "./run-tool.ts";

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
+
 import { repositoryRoot, runEnvironment } from "../bootstrap/paths.mjs";
 
 export interface Verdict {

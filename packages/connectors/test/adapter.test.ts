@@ -1,5 +1,6 @@
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
 import { FIXTURE } from "./support/fixture.ts";
 import { post, sendLegacy, sendModern } from "./support/raw-client.ts";
 import { runServer, waitFor } from "./support/run-server.ts";

@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+
 import { expect, it } from "vitest";
+
 import { bundles } from "../src/index.ts";
 
 const execute = promisify(execFile);

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import { ChildGoneError, ChildLink, LineTooLongError, RequestTimeoutError } from "../src/stdio/child-link.ts";
-import type { ChildLinkOptions } from "../src/stdio/child-link.ts";
+
+import { ChildLink, type ChildLinkOptions } from "../src/stdio/child-link.ts";
+import { ChildGoneError, LineTooLongError, RequestTimeoutError } from "../src/stdio/json-rpc.ts";
 import { FIXTURE } from "./support/fixture.ts";
 
 function startLink(options: Partial<ChildLinkOptions> = {}): ChildLink {

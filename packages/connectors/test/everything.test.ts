@@ -2,7 +2,9 @@ import { spawn } from "node:child_process";
 import type { ChildProcessByStdio } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+
 import { afterAll, beforeAll, expect, it } from "vitest";
+
 import { sendLegacy, sendModern } from "./support/raw-client.ts";
 import type { RawRequest } from "./support/raw-client.ts";
 import { runServer } from "./support/run-server.ts";

@@ -1,5 +1,7 @@
 import { existsSync } from "node:fs";
+
 import { describe, expect, it } from "vitest";
+
 import { FIXTURE } from "./support/fixture.ts";
 import { sendLegacy, sendModern } from "./support/raw-client.ts";
 import { isAlive, listDescendants, runServer, waitFor } from "./support/run-server.ts";

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { checkServerIdentity, type ConnectionOptions } from "node:tls";
+
 import type { Client, ClientConfig } from "pg";
 
 import { parseDatabaseUrl } from "./database-url.ts";

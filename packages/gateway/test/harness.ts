@@ -11,6 +11,7 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
 import {
   createIngress,
   type CallRecord,

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { text } from "node:stream/consumers";
+
 import { expect, test } from "vitest";
+
 import { ask, chunksOf, host, open, openHouse, ping, token, until } from "./harness.ts";
 
 function handleCount(): number {

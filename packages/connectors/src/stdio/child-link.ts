@@ -1,11 +1,24 @@
-import { spawn } from "node:child_process";
-import type { ChildProcessByStdio } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Implementation, ServerCapabilities } from "@modelcontextprotocol/server";
-import { splitLines } from "./split-lines.ts";
 
-export type JsonObject = Record<string, unknown>;
+import type { Implementation, ServerCapabilities } from "@modelcontextprotocol/server";
+
+import {
+  ChildGoneError,
+  connectionClosed,
+  internalError,
+  isObject,
+  isRpcError,
+  type JsonObject,
+  LineTooLongError,
+  methodNotFound,
+  parseObject,
+  requestTimeout,
+  RequestTimeoutError,
+  RpcError,
+} from "./json-rpc.ts";
+import { splitLines } from "./split-lines.ts";
 
 /** What a stdio server said about itself in its answer to `initialize`. */
 export interface ChildHello {
@@ -14,37 +27,10 @@ export interface ChildHello {
   instructions?: string;
 }
 
-/** An error that goes to the client as it is: a JSON-RPC code, a message, and perhaps data. */
-export class RpcError extends Error {
-  readonly code: number;
-  readonly data: unknown;
-
-  constructor(code: number, message: string, data?: unknown) {
-    super(message);
-    this.code = code;
-    this.data = data;
-  }
-}
-
-/** The stdio server is gone, is being ended, or could not be started. */
-export class ChildGoneError extends RpcError {}
-
-/** The stdio server wrote a line over the limit, so its answer could not be read. */
-export class LineTooLongError extends RpcError {}
-
-/** The stdio server did not answer in time. */
-export class RequestTimeoutError extends RpcError {}
-
-export const METHOD_NOT_FOUND = -32601;
-const INTERNAL_ERROR = -32603;
-// -32000 to -32019 are left to implementations; the official SDKs use these two in the same sense.
-const CONNECTION_CLOSED = -32000;
-const REQUEST_TIMEOUT = -32001;
-
 /** The newest revision that stdio servers speak with a handshake; a server answers with the one it knows. */
-const PROTOCOL_VERSION = "2025-11-25";
+const handshakeVersion = "2025-11-25";
 
-const STDERR_LINE_BYTES = 16 * 1024;
+const stderrLineBytes = 16 * 1024;
 /** How long the server may take to end after SIGTERM, before SIGKILL. */
 const stopGraceMs = 300;
 
@@ -112,7 +98,7 @@ export class ChildLink implements AsyncDisposable {
     this.#child.stdout.on("data", this.#createReader());
     this.#child.stderr.on(
       "data",
-      splitLines(STDERR_LINE_BYTES, (piece) => options.onStderrLine(piece.toString())),
+      splitLines(stderrLineBytes, (piece) => options.onStderrLine(piece.toString())),
     );
   }
 
@@ -126,17 +112,14 @@ export class ChildLink implements AsyncDisposable {
     const result = await this.request(
       "initialize",
       {
-        protocolVersion: PROTOCOL_VERSION,
+        protocolVersion: handshakeVersion,
         capabilities: {},
         clientInfo: { name: "minimcp", version: "0.0.0" },
       },
       { timeoutMs: this.#options.startTimeoutMs ?? 30_000 },
     );
     if (!isHello(result)) {
-      throw new RpcError(
-        INTERNAL_ERROR,
-        "The server's answer to initialize lacks serverInfo or capabilities",
-      );
+      throw new RpcError(internalError, "The server's answer to initialize lacks serverInfo or capabilities");
     }
     this.#write({ method: "notifications/initialized" });
     return result;
@@ -158,9 +141,9 @@ export class ChildLink implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<JsonObject>();
     const timeout = setTimeout(() => {
       const waited = `The MCP server gave no answer and no progress for ${timeoutMs / 1000} s`;
-      this.#cancel(id, new RequestTimeoutError(REQUEST_TIMEOUT, waited));
+      this.#cancel(id, new RequestTimeoutError(requestTimeout, waited));
     }, timeoutMs);
-    const abort = (): void => this.#cancel(id, new RpcError(CONNECTION_CLOSED, "The client went away"));
+    const abort = (): void => this.#cancel(id, new RpcError(connectionClosed, "The client went away"));
     const { progressToken, sent } = replaceProgressToken(params, id);
     this.#pending.set(id, { progressToken, onNotification, timeout, resolve, reject });
     signal?.addEventListener("abort", abort, { once: true });
@@ -249,7 +232,7 @@ export class ChildLink implements AsyncDisposable {
     if (request === undefined) return; // cancelled or timed out meanwhile
     if (isObject(result)) request.resolve(result);
     else if (isRpcError(error)) request.reject(new RpcError(error.code, error.message, error.data));
-    else request.reject(new RpcError(INTERNAL_ERROR, "The MCP server's answer has neither result nor error"));
+    else request.reject(new RpcError(internalError, "The MCP server's answer has neither result nor error"));
   }
 
   #notify(method: string, params: JsonObject): void {
@@ -269,12 +252,12 @@ export class ChildLink implements AsyncDisposable {
 
   #answer(id: unknown, method: string): void {
     if (method === "ping") this.#write({ id, result: {} });
-    else this.#write({ id, error: { code: METHOD_NOT_FOUND, message: `No client here answers ${method}` } });
+    else this.#write({ id, error: { code: methodNotFound, message: `No client here answers ${method}` } });
   }
 
   #refuseLongLine(start: string, end: string): void {
     const error = new LineTooLongError(
-      INTERNAL_ERROR,
+      internalError,
       `The MCP server's answer is over ${this.#maxLineBytes} bytes; ask it for less at once`,
     );
     this.#options.log(`the server wrote a line over ${this.#maxLineBytes} bytes`);
@@ -292,7 +275,7 @@ export class ChildLink implements AsyncDisposable {
   }
 
   #refuseRequests(message: string): void {
-    this.#gone ??= new ChildGoneError(CONNECTION_CLOSED, message);
+    this.#gone ??= new ChildGoneError(connectionClosed, message);
     this.#rejectAll(this.#gone);
   }
 
@@ -322,23 +305,6 @@ function replaceProgressToken(params: unknown, id: number): { progressToken: unk
   };
 }
 
-function parseObject(line: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function isHello(result: JsonObject): result is JsonObject & ChildHello {
   return isObject(result["serverInfo"]) && isObject(result["capabilities"]);
-}
-
-function isRpcError(error: unknown): error is { code: number; message: string; data?: unknown } {
-  return isObject(error) && Number.isSafeInteger(error["code"]) && typeof error["message"] === "string";
 }

@@ -1,27 +1,30 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createMcpHandler, isSpecType, Server } from "@modelcontextprotocol/server";
-import type {
-  JSONRPCRequest,
-  McpRequestContext,
-  ServerContext,
-  ServerOptions,
-} from "@modelcontextprotocol/server";
-import { toNodeHandler } from "@modelcontextprotocol/node";
-import type { NodeIncomingMessageLike } from "@modelcontextprotocol/node";
-import { METHOD_NOT_FOUND, RpcError } from "./child-link.ts";
-import type { ChildHello, ChildLink, JsonObject } from "./child-link.ts";
 
-const SUPPORTED_PROTOCOL_VERSIONS = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"];
+import { type NodeIncomingMessageLike, toNodeHandler } from "@modelcontextprotocol/node";
+import {
+  createMcpHandler,
+  isSpecType,
+  type JSONRPCRequest,
+  type McpRequestContext,
+  Server,
+  type ServerContext,
+  type ServerOptions,
+} from "@modelcontextprotocol/server";
+
+import type { ChildHello, ChildLink } from "./child-link.ts";
+import { type JsonObject, methodNotFound, RpcError } from "./json-rpc.ts";
+
+const supportedProtocolVersions = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"];
 
 /** Methods whose effect is remembered for one client: without sessions they would change all clients' server. */
-const SESSION_METHODS: ReadonlySet<string> = new Set([
+const sessionMethods: ReadonlySet<string> = new Set([
   "logging/setLevel",
   "resources/subscribe",
   "resources/unsubscribe",
 ]);
 
 /** The methods that every server has once it announces the capability: an unknown one is the client's mistake. */
-const KNOWN_METHOD = /^(tools|prompts|resources|completion|tasks)\//;
+const knownMethod = /^(tools|prompts|resources|completion|tasks)\//;
 
 export interface McpHttpHandler {
   handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -54,8 +57,8 @@ export function createStdioMcpHandler(
       try {
         return await forward(link, request, context);
       } catch (error) {
-        const isUnknown = error instanceof RpcError && error.code === METHOD_NOT_FOUND;
-        if (isUnknown && era === "modern" && requestInfo && !KNOWN_METHOD.test(request.method)) {
+        const isUnknown = error instanceof RpcError && error.code === methodNotFound;
+        if (isUnknown && era === "modern" && requestInfo && !knownMethod.test(request.method)) {
           unknownMethods.add(requestInfo);
         }
         throw error;
@@ -95,8 +98,8 @@ async function forward(
   request: JSONRPCRequest,
   context: ServerContext,
 ): Promise<JsonObject> {
-  if (SESSION_METHODS.has(request.method)) {
-    throw new RpcError(METHOD_NOT_FOUND, `${request.method} needs a session, and this endpoint keeps none`);
+  if (sessionMethods.has(request.method)) {
+    throw new RpcError(methodNotFound, `${request.method} needs a session, and this endpoint keeps none`);
   }
   const { signal, notify, log } = context.mcpReq;
   return link.request(request.method, request.params, {
@@ -127,7 +130,7 @@ function createServerOptions(hello: ChildHello, era: "legacy" | "modern"): Serve
   }
   return {
     capabilities: era === "modern" && logging ? { ...capabilities, logging } : capabilities,
-    supportedProtocolVersions: SUPPORTED_PROTOCOL_VERSIONS,
+    supportedProtocolVersions,
     ...(hello.instructions !== undefined && { instructions: hello.instructions }),
   };
 }

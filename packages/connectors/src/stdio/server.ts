@@ -5,22 +5,23 @@
  * Life and death: standard input is a pipe from the worker, and its end means that the worker died; SIGTERM
  * ends in good order, a second one at once; the end of the wrapped server is the end of this process.
  */
-import { createServer } from "node:http";
-import type { Server } from "node:http";
+import { createServer, type Server } from "node:http";
 import { resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+
 import { ChildLink } from "./child-link.ts";
 import type { McpHttpHandler } from "./mcp-handler.ts";
 
-const LISTENING_SOCKET_FD = 3;
+const listenerDescriptor = 3;
+
 /**
  * Heap of the wrapped server, MiB. Without a bound V8 sizes it by the host's memory, and garbage alone would
  * reach the instance's limit; with it, a server that needs more says so in its log when it ends.
  */
-const SERVER_HEAP_MIB = 256;
+const serverHeapMib = 256;
 /** How long answers that are on their way may take to leave, once this process ends. */
-const DRAIN_MS = 500;
+const drainMs = 500;
 
 const [script, ...scriptArguments] = process.argv.slice(2);
 if (script === undefined) throw new Error("Usage: server.js <script of the stdio server> [argument…]");
@@ -37,7 +38,7 @@ async function run(serverScript: string, serverArguments: readonly string[]): Pr
     new ChildLink({
       command: process.execPath,
       args: [
-        `--max-old-space-size=${SERVER_HEAP_MIB}`,
+        `--max-old-space-size=${serverHeapMib}`,
         resolve(import.meta.dirname, serverScript),
         ...serverArguments,
       ],
@@ -92,13 +93,13 @@ function listen(http: Server, handler: McpHttpHandler): void {
   // The only peer is the worker's connection pool: it decides how long an idle connection is of use. A limit
   // here would close some at the moment of their next request.
   http.keepAliveTimeout = 0;
-  http.listen({ fd: LISTENING_SOCKET_FD });
+  http.listen({ fd: listenerDescriptor });
 }
 
 async function closeHttp(http: Server): Promise<void> {
   if (!http.listening) return;
   const closed = new Promise((done) => http.close(done));
-  await Promise.race([closed, delay(DRAIN_MS)]);
+  await Promise.race([closed, delay(drainMs)]);
   http.closeAllConnections();
 }
 

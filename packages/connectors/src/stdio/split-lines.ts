@@ -1,4 +1,4 @@
-const NEWLINE = 0x0a;
+const lineFeed = 0x0a;
 
 /**
  * Cuts a byte stream into lines without ever holding more than `maxLineBytes`. A line that is longer arrives
@@ -25,7 +25,7 @@ export function splitLines(
   return (chunk) => {
     let start = 0;
     while (start < chunk.length) {
-      const newline = chunk.indexOf(NEWLINE, start);
+      const newline = chunk.indexOf(lineFeed, start);
       const lineEnd = newline === -1 ? chunk.length : newline;
       const end = Math.min(lineEnd, start + maxLineBytes - heldBytes);
       held.push(chunk.subarray(start, end));

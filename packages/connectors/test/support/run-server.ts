@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
+
 import { bundles } from "../../src/index.ts";
 
 export interface RunningServer extends AsyncDisposable {

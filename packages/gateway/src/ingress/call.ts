@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+
 import { type Answer, problem, Refused, retryAfter } from "./answer.ts";
 import { bearsToken, forwardRequestHeaders, headerValues } from "./headers.ts";
 import type { IngressLimits } from "./limits.ts";

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+
 import { type Answer, problem, Refused } from "./answer.ts";
 import { headerValues } from "./headers.ts";
 

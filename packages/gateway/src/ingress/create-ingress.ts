@@ -1,6 +1,7 @@
 import http, { type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { Duplex } from "node:stream";
+
 import { problem, type ProblemReason, Refused, retryAfter, send, serialize } from "./answer.ts";
 import { relayCall } from "./call.ts";
 import { judgeHost, judgeOrigin, preflight } from "./callers.ts";

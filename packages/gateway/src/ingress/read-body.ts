@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+
 import { headerValues } from "./headers.ts";
 import { problem, Refused } from "./answer.ts";
 

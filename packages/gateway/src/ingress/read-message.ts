@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+
 import { Refused, rpcError } from "./answer.ts";
 
 /** What the gateway knows of a JSON-RPC message. The message itself stays the bytes that came. */

@@ -1,5 +1,7 @@
 import type { ServerResponse } from "node:http";
+
 import type { Dispatcher, Pool } from "undici";
+
 import { problem, type ProblemReason, Refused, retryAfter } from "./answer.ts";
 import { forwardResponseHeaders, headerValues } from "./headers.ts";
 import type { IngressLimits } from "./limits.ts";

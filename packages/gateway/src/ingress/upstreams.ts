@@ -1,4 +1,5 @@
 import { Pool } from "undici";
+
 import { problem, Refused, retryAfter } from "./answer.ts";
 
 interface Upstream {
