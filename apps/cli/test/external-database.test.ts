@@ -5,8 +5,8 @@ import { expect, test } from "vitest";
 
 // @boundaries-ignore The database of a test is a copy made by the run's one server, which belongs to no room.
 import { createTestDatabase } from "../../../test/support/database.ts";
+import { until } from "../../../test/support/until.ts";
 import { environmentOf, Machine } from "./support/machine.ts";
-import { until } from "./support/until.ts";
 
 test("a given database is used and none is made; the configured administrator can sign in; Ctrl-C ends all", async () => {
   await using database = await createTestDatabase();
@@ -39,7 +39,7 @@ test("a given database is used and none is made; the configured administrator ca
 test("told to end while it starts, it ends, and the next start goes on from there", async () => {
   await using machine = await Machine.create();
   const starting = machine.run(["start"]);
-  await until(async () => (await machine.run(["status"])).code === 0, 20_000);
+  await until("it runs", async () => (await machine.run(["status"])).code === 0, 20_000);
   expect((await machine.run(["stop"])).code).toBe(0);
   expect(await starting).toMatchObject({ code: 0, stdout: "" });
   expect(machine.processes()).toEqual([]);

@@ -13,10 +13,10 @@ import type {
 } from "@minimcp/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { until } from "../../../test/support/until.ts";
 import type { ProductStatus } from "../src/supervisor/product-status.ts";
 import { callTool } from "./support/call-tool.ts";
 import { environmentOf, Machine, type Started } from "./support/machine.ts";
-import { until } from "./support/until.ts";
 
 const email = "ada@example.com";
 const password = "four unrelated words together";
@@ -183,7 +183,7 @@ test("Ctrl-C while an instance starts revokes it: nobody has its token", async (
   try {
     const running = machine.spawn(["run", "everything", "--for", "5m"]);
     const live = async () => (await machine.json<{ items: InstanceView[] }>(["instances", "ls"])).items;
-    await until(async () => (await live()).length === 1, 10_000);
+    await until("the instance is there", async () => (await live()).length === 1, 10_000);
     running.kill("SIGINT");
     const [code] = await once(running, "close");
     expect(code).toBe(130);
@@ -272,11 +272,16 @@ test("a killed process or database is started again, and an instance goes on wit
     (await readFile(join(machine.home, "database/data/postmaster.pid"), "utf8")).split("\n")[0],
   );
   for (const pid of [before.api.pid, before.gateway.pid, postmaster]) process.kill(pid ?? 0, "SIGKILL");
-  await until(async () => {
-    const { state, api, gateway, database } = await status();
-    return state === "ready" && Math.min(api.restarts, gateway.restarts, database.restarts) > 0;
-  }, 30_000);
   await until(
+    "all three are back",
+    async () => {
+      const { state, api, gateway, database } = await status();
+      return state === "ready" && Math.min(api.restarts, gateway.restarts, database.restarts) > 0;
+    },
+    30_000,
+  );
+  await until(
+    "the instance answers",
     async () => (await callTool(survivor.endpoint, survivor.accessToken, "still here")).status === 200,
     20_000,
   );
@@ -298,10 +303,12 @@ test("nothing but the database outlives a killed start, and the next one takes o
   expect(performance.now() - killedAt).toBeLessThan(20_000);
   expect(product.ready.nextStep).toBeNull();
   await until(
+    "the instance answers",
     async () => (await callTool(survivor.endpoint, survivor.accessToken, "still here")).status === 200,
     20_000,
   );
   await until(
+    "one API and one worker are left",
     () => machine.processes().filter((pid) => /apps\/(api|worker)/.test(commandOf(pid))).length === 2,
     10_000,
   );

@@ -1,9 +1,10 @@
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { until } from "../../../test/support/until.ts";
 import { FIXTURE } from "./support/fixture.ts";
 import { post, sendLegacy, sendModern } from "./support/raw-client.ts";
-import { runServer, waitFor } from "./support/run-server.ts";
+import { runServer } from "./support/run-server.ts";
 import type { RunningServer } from "./support/run-server.ts";
 
 let server: RunningServer;
@@ -160,7 +161,7 @@ describe("what passes", () => {
     client.setNotificationHandler("notifications/tools/list_changed", () => void changes++);
     const subscription = await client.listen({ toolsListChanged: true });
     await client.callTool({ name: "changeTools", arguments: {} });
-    await waitFor("the change", () => changes > 0);
+    await until("the change", () => changes > 0);
     expect(changes).toBe(1);
     await subscription.close();
     await client.close();
@@ -175,7 +176,7 @@ describe("what passes", () => {
 
   it("what the server prints to standard error is passed on line by line, long lines in pieces", async () => {
     await sendLegacy(server.url, callTool("longLog"));
-    await waitFor("the line", () => server.log.filter((line) => line.startsWith("yyy")).length === 3);
+    await until("the line", () => server.log.filter((line) => line.startsWith("yyy")).length === 3);
     const pieces = server.log.filter((line) => line.startsWith("yyy"));
     expect(pieces.map(({ length }) => length)).toEqual([16_384, 16_384, 7_232]);
   });
@@ -190,19 +191,19 @@ describe("what goes wrong", () => {
     const since = () => server.log.slice(before);
     const leaving = new AbortController();
     const answer = send(server.url, callTool("hang"), {}, leaving.signal);
-    await waitFor("the call", () => since().some((line) => line.startsWith("hanging ")));
+    await until("the call", () => since().some((line) => line.startsWith("hanging ")));
     leaving.abort();
     await expect(answer).rejects.toThrow("aborted");
     const id = since()
       .find((line) => line.startsWith("hanging "))
       ?.split(" ")[1];
-    await waitFor("its cancellation", () => since().includes(`cancelled ${id}`));
+    await until("its cancellation", () => since().includes(`cancelled ${id}`));
   });
 
   it("lines that are no messages are logged and skipped", async () => {
     const answer = await sendLegacy(server.url, callTool("garbage"));
     expect(answer.result).toMatchObject({ content: [] });
-    await waitFor("the log", () => server.log.some((line) => line.includes("Debugger attached.")));
+    await until("the log", () => server.log.some((line) => line.includes("Debugger attached.")));
   });
 
   it("an answer over the limit fails the call that asked for it, by name, and no other", async () => {
@@ -211,9 +212,7 @@ describe("what goes wrong", () => {
     const other = sendLegacy(server.url, callTool("hang"), {}, leaving.signal);
     let otherAnswered = false;
     other.then(() => (otherAnswered = true)).catch(() => {});
-    await waitFor("the other call", () =>
-      server.log.slice(before).some((line) => line.startsWith("hanging ")),
-    );
+    await until("the other call", () => server.log.slice(before).some((line) => line.startsWith("hanging ")));
     const answer = await sendLegacy(server.url, callTool("huge"));
     expect(answer.error?.message).toMatch(/over 16777216 bytes; ask it for less/);
     expect(otherAnswered).toBe(false);

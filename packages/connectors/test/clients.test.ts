@@ -7,7 +7,8 @@ import { StreamableHTTPClientTransport as LegacyTransport } from "@modelcontextp
 import { CallToolResultSchema } from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { runServer, waitFor } from "./support/run-server.ts";
+import { until } from "../../../test/support/until.ts";
+import { runServer } from "./support/run-server.ts";
 import type { RunningServer } from "./support/run-server.ts";
 
 let server: RunningServer;
@@ -122,7 +123,7 @@ it("20 clients at once, all counting their requests from 0, get their own answer
           ? client.callTool(call, { onprogress })
           : client.callTool(call, CallToolResultSchema, { onprogress }),
       ]);
-      await waitFor("all progress", () => heard.length === steps);
+      await until("all progress", () => heard.length === steps);
       return echo;
     }),
   );

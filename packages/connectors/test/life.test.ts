@@ -2,9 +2,10 @@ import { existsSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
+import { until } from "../../../test/support/until.ts";
 import { FIXTURE } from "./support/fixture.ts";
 import { sendLegacy, sendModern } from "./support/raw-client.ts";
-import { isAlive, listDescendants, runServer, waitFor } from "./support/run-server.ts";
+import { isAlive, listDescendants, runServer } from "./support/run-server.ts";
 import type { RunningServer } from "./support/run-server.ts";
 
 const callTool = (name: string) => ({ method: "tools/call", params: { name, arguments: { message: "hi" } } });
@@ -61,7 +62,7 @@ describe("the adapter's end", () => {
 
   it("a worker that dies during the start leaves nothing either", async () => {
     await using server = await runServer({ script: FIXTURE });
-    await waitFor("the wrapped server", async () => (await listProcesses(server)).length === 2);
+    await until("the wrapped server", async () => (await listProcesses(server)).length === 2);
     const pids = await listProcesses(server);
     server.process.stdin?.end();
     await expectGone(pids);
@@ -80,7 +81,7 @@ describe("the adapter's end", () => {
   it("SIGTERM answers open calls with an error, and ends a server that ignores it", async () => {
     await using server = await runServer({ script: FIXTURE });
     const open = sendLegacy(server.url, callTool("hang"));
-    await waitFor("the call", () => server.log.some((line) => line.startsWith("hanging ")));
+    await until("the call", () => server.log.some((line) => line.startsWith("hanging ")));
     const pids = await listProcesses(server);
     server.process.kill("SIGTERM");
     expect(await open).toMatchObject({ error: { code: -32000, message: "The MCP server is being stopped" } });
@@ -96,7 +97,7 @@ describe("the adapter's end", () => {
     async ({ send }) => {
       await using server = await runServer({ script: FIXTURE });
       const open = send(server.url, callTool("hang"));
-      await waitFor("the call", () => server.log.some((line) => line.startsWith("hanging ")));
+      await until("the call", () => server.log.some((line) => line.startsWith("hanging ")));
       const crash = send(server.url, callTool("crash"));
       const error = { code: -32000, message: expect.stringContaining("exited with code 3") };
       expect(await Promise.all([open, crash])).toMatchObject([{ error }, { error }]);

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { Client } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
+import { until } from "../../../test/support/until.ts";
 import { locateBinaries, makeBinariesReadable } from "../src/embedded/binaries.ts";
 import { isOpenToOthers } from "../src/embedded/directories.ts";
 import {
@@ -16,7 +17,6 @@ import {
   startEmbeddedPostgres,
 } from "../src/index.ts";
 import { administer } from "./support/debian-postgres.ts";
-import { until } from "./support/poll.ts";
 import {
   isAlive,
   readPostmasterPid,

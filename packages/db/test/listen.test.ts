@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 // @boundaries-ignore The database of a test is a copy made by the run's one server, which belongs to no room.
 import { createTestDatabase, type TestDatabase } from "../../../test/support/database.ts";
+import { until } from "../../../test/support/until.ts";
 import {
   type Database,
   type Listener,
@@ -12,7 +13,6 @@ import {
   openDatabase,
   openListener,
 } from "../src/index.ts";
-import { until } from "./support/poll.ts";
 import { openSocketRelay } from "./support/socket-relay.ts";
 
 let testDatabase: TestDatabase;

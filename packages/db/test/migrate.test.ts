@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { until } from "../../../test/support/until.ts";
 import {
   assertCurrentSchema,
   buildDatabaseUrl,
@@ -15,7 +16,6 @@ import {
   startEmbeddedPostgres,
 } from "../src/index.ts";
 import { administer, hasDebianPostgres, startDebianPostgres } from "./support/debian-postgres.ts";
-import { until } from "./support/poll.ts";
 import { writeMigrations } from "./support/migrations.ts";
 
 const passwords = { api: { password: "api-password" }, worker: { password: "worker-password" } };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 
+import { until } from "../../../test/support/until.ts";
 import {
   type DatabaseActor,
   DatabaseUnavailable,
@@ -11,7 +12,6 @@ import {
   openDatabase,
   startEmbeddedPostgres,
 } from "../src/index.ts";
-import { until } from "./support/poll.ts";
 import { readPostmasterPid } from "./support/supervisor.ts";
 
 const system: DatabaseActor = { userId: null, scope: "system" };

@@ -180,12 +180,3 @@ export function sendRaw(house: House, bytes: string, further = ""): Promise<stri
     socket.once("close", () => resolve(received));
   });
 }
-
-/** Polls until something holds; a test that waits in vain fails with what it waited for. */
-export async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5_000;
-  while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { until } from "../../../test/support/until.ts";
 import {
   type Asked,
   ask,
@@ -12,7 +13,6 @@ import {
   ping,
   sendRaw,
   token,
-  until,
 } from "./harness.ts";
 
 /** Attack: find an endpoint, a token, or a way past the door, without holding the instance's own token. */

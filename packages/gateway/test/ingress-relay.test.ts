@@ -3,7 +3,8 @@ import { text } from "node:stream/consumers";
 
 import { expect, test } from "vitest";
 
-import { ask, chunksOf, host, open, openHouse, ping, token, until } from "./harness.ts";
+import { until } from "../../../test/support/until.ts";
+import { ask, chunksOf, host, open, openHouse, ping, token } from "./harness.ts";
 
 function handleCount(): number {
   return process.getActiveResourcesInfo().filter((kind) => /Socket|Pipe|Server/.test(kind)).length;

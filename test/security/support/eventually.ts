@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../support/until.ts";
 
 /**
  * Looks again and again until it is so.
@@ -6,10 +6,5 @@ import { setTimeout as delay } from "node:timers/promises";
  * @throws when it is not so after `withinMs`
  */
 export async function eventually(withinMs: number, isSo: () => Promise<boolean>): Promise<number> {
-  const startedAt = performance.now();
-  for (;;) {
-    if (await isSo()) return performance.now() - startedAt;
-    if (performance.now() - startedAt > withinMs) throw new Error(`It is not so after ${withinMs} ms.`);
-    await delay(25);
-  }
+  return await until(isSo.toString(), isSo, withinMs);
 }

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
+import { until } from "../../../../test/support/until.ts";
 import type { ProductStatus } from "../../src/supervisor/product-status.ts";
-import { until } from "./until.ts";
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
@@ -84,10 +84,14 @@ export class Machine implements AsyncDisposable {
     child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
     child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
     const ended = endOf(child);
-    await until(() => {
-      if (child.exitCode !== null) throw new Error(`minimcp start ended with ${child.exitCode}: ${stderr}`);
-      return stdout.includes("\n");
-    }, 60_000);
+    await until(
+      "it is ready",
+      () => {
+        if (child.exitCode !== null) throw new Error(`minimcp start ended with ${child.exitCode}: ${stderr}`);
+        return stdout.includes("\n");
+      },
+      60_000,
+    );
     return { process: child, ready: JSON.parse(stdout), stdout: () => stdout, stderr: () => stderr, ended };
   }
 
@@ -104,7 +108,7 @@ export class Machine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const pid of this.processes()) process.kill(pid, "SIGTERM");
-    await until(() => this.processes().length === 0, 30_000);
+    await until("nothing runs any more", () => this.processes().length === 0, 30_000);
     await rm(this.directory, { recursive: true, force: true });
   }
 

@@ -7,7 +7,6 @@ import type { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as delay } from "node:timers/promises";
 
 import { bundles } from "../../src/index.ts";
 
@@ -103,17 +102,4 @@ export async function listDescendants(ancestor: number): Promise<number[]> {
 export async function isAlive(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
   return stat !== "" && stat.slice(stat.lastIndexOf(")") + 2)[0] !== "Z";
-}
-
-/** Polls until the condition holds; throws after `timeoutMs`. */
-export async function waitFor(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 5_000,
-): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`Waited ${timeoutMs} ms for: ${what}`);
-    await delay(10);
-  }
 }
