@@ -187,8 +187,10 @@ export class SandboxedChild implements Child {
     const cause = isStopped ? "stopped" : code === 0 ? "exited" : "crashed";
     const exit: Exit = { code, signal, cause };
     const { process: child, resources, onCleanupError, now } = this.#parts;
+    // First of them, and they are given back also when it fails: the kernel may take seconds to clear away what a child
+    // left, and a socket and a uid that are kept for that are lost for ever.
+    resources.defer(() => this.#endDescendants());
     try {
-      await this.#endDescendants();
       await resources.disposeAsync();
     } catch (error) {
       onCleanupError(error);
