@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
+import { send } from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
 
 let product: Product;
@@ -30,16 +31,7 @@ function create(idempotencyKey: string, input: object = {}, { token } = ada): Pr
 }
 
 async function ping(endpoint: string, token: string): Promise<{ status: number; reason: unknown }> {
-  const response = await fetch(endpoint, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${token}`,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-      "mcp-protocol-version": "2025-11-25",
-    },
-    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list", params: {} }),
-  });
+  const response = await send({ endpoint, token }, "tools/list");
   const body = await response.text();
   return { status: response.status, reason: response.status === 401 ? JSON.parse(body).reason : undefined };
 }

@@ -2,34 +2,20 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
-import { startProduct, type Product } from "../support/product.ts";
+import { callTool } from "../support/instances.ts";
+import { type Product, startProduct } from "../support/product.ts";
 
 let product: Product;
-let admin: Account;
 let user: Account;
 
 beforeAll(async () => {
   product = await startProduct();
-  admin = await createAdmin(product);
-  user = await createUser(product, admin);
+  user = await createUser(product, await createAdmin(product));
 });
 
 afterAll(async () => {
   await product[Symbol.asyncDispose]();
 });
-
-async function callTool(endpoint: string, token: string, name: string, args: object): Promise<Response> {
-  return await fetch(endpoint, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${token}`,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-      "mcp-protocol-version": "2025-11-25",
-    },
-    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } }),
-  });
-}
 
 test("a created instance answers, counts, and is gone after revoke", async () => {
   const created = await mutate(
@@ -41,7 +27,7 @@ test("a created instance answers, counts, and is gone after revoke", async () =>
   expect(created.status, created.text).toBe(200);
   const { instance, accessToken, endpoint } = created.data;
   expect(accessToken).toMatch(/^mcp_[0-9A-Za-z]{49}$/);
-  const answered = await callTool(endpoint, accessToken, "echo", { message: "hello" });
+  const answered = await callTool({ endpoint, token: accessToken }, "echo", { message: "hello" });
   const text = await answered.text();
   expect(answered.status, text).toBe(200);
   expect(text).toContain("Echo: hello");
@@ -54,7 +40,7 @@ test("a created instance answers, counts, and is gone after revoke", async () =>
     calls: 1,
     used: { tools: [{ name: "echo", calls: 1 }] },
   });
-  const after = await callTool(endpoint, accessToken, "echo", { message: "hello" });
+  const after = await callTool({ endpoint, token: accessToken }, "echo", { message: "hello" });
   expect(after.status).toBe(401);
   expect(await after.json()).toMatchObject({ reason: "revoked" });
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type Product, startProduct } from "../support/product.ts";
-import { addIdleNode } from "./support/catalogue.ts";
+import { addIdleNode } from "./support/idle-node.ts";
 import { send } from "./support/raw-http.ts";
 import { run } from "./support/sql.ts";
 

@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { type Account, createAdmin, createUser, password } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
+import { addType } from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
-import { addIdleNode, addServerType } from "./support/catalogue.ts";
+import { addIdleNode } from "./support/idle-node.ts";
 import { dump, run } from "./support/sql.ts";
 
 // The attack: whatever a caller can put into an input. A field that nobody reads could be one that somebody reads later
@@ -20,10 +21,11 @@ beforeAll(async () => {
   admin = await createAdmin(product);
   [user, other] = await Promise.all([createUser(product, admin), createUser(product, admin)]);
   await addIdleNode(product.database.ownerUrl);
-  await addServerType(product.database.ownerUrl, "configurable", {
-    configKeys: ["a", "note", `l${"o".repeat(49)}`],
+  const declared = { description: "a text", argument: "--a" };
+  await addType(product, "configurable", {
+    config: { a: declared, note: declared, [`l${"o".repeat(49)}`]: declared },
   });
-  await addServerType(product.database.ownerUrl, "keyed", { provider: "github" });
+  await addType(product, "keyed", { provider: "github" });
 });
 
 afterAll(async () => {

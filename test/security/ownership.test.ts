@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
-import { addIdleNode } from "./support/catalogue.ts";
+import { addIdleNode } from "./support/idle-node.ts";
 import { run } from "./support/sql.ts";
 
 // The attack: somebody signs in honestly and then names things that belong to somebody else (broken object level

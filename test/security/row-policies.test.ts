@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { mutate } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
-import { addIdleNode } from "./support/catalogue.ts";
+import { addIdleNode } from "./support/idle-node.ts";
 import { connected, openPool, refusal, run } from "./support/sql.ts";
 
 // The attack: a hole in the code above, such as a query that forgot its owner, or an injection that runs statements of

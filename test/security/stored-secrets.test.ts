@@ -7,9 +7,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { type Account, createAdmin, createUser, password as typedPassword } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
+import { addType } from "../support/instances.ts";
 import { type Product, startProduct, testMasterKey } from "../support/product.ts";
 import { startAnotherApi } from "./support/another-api.ts";
-import { addIdleNode, addServerType } from "./support/catalogue.ts";
+import { addIdleNode } from "./support/idle-node.ts";
 import { dump, findSecret, run } from "./support/sql.ts";
 
 // The attack: somebody holds a copy of the whole database, the whole log, or everything that the API ever answered.
@@ -31,7 +32,7 @@ beforeAll(async () => {
   admin = await createAdmin(product);
   ada = await createUser(product, admin);
   await addIdleNode(product.database.ownerUrl);
-  await addServerType(product.database.ownerUrl, "keyed", { provider: "github" });
+  await addType(product, "keyed", { provider: "github" });
 });
 
 afterAll(async () => {

@@ -13,9 +13,9 @@ import type {
 } from "@minimcp/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { callTool } from "../../../test/support/instances.ts";
 import { until } from "../../../test/support/until.ts";
 import type { ProductStatus } from "../src/supervisor/product-status.ts";
-import { callTool } from "./support/call-tool.ts";
 import { environmentOf, Machine, type Started } from "./support/machine.ts";
 
 const email = "ada@example.com";
@@ -45,6 +45,11 @@ function commandOf(pid: number): string {
 
 async function status(): Promise<ProductStatus> {
   return await machine.json<ProductStatus>(["status"]);
+}
+
+function echo(created: { endpoint: string; accessToken: string }, message: string): Promise<Response> {
+  const instance = { endpoint: created.endpoint, token: created.accessToken };
+  return callTool(instance, "echo", { message }, { signal: AbortSignal.timeout(15_000) });
 }
 
 test("the first start prints one line when everything is ready, and says how to go on", () => {
@@ -136,7 +141,7 @@ test("an instance serves with its token until it is revoked, and its receipt tel
   ]);
   expect(created.instance).toMatchObject({ state: "ready", type: "everything", label: "first" });
   expect(created.accessToken).toMatch(/^mcp_[0-9A-Za-z]{49}$/);
-  const answer = await callTool(created.endpoint, created.accessToken, "hello");
+  const answer = await echo(created, "hello");
   expect(await answer.text()).toContain("Echo: hello");
 
   const { items } = await machine.json<{ items: InstanceView[] }>(["instances", "ls"]);
@@ -152,7 +157,7 @@ test("an instance serves with its token until it is revoked, and its receipt tel
     endReason: "revoked",
     used: { tools: [{ name: "echo", calls: 1 }] },
   });
-  expect((await callTool(created.endpoint, created.accessToken, "hello")).status).toBe(401);
+  expect((await echo(created, "hello")).status).toBe(401);
   const shown = await machine.run(["instances", "receipt", prefix]);
   expect(shown.stdout).toContain("echo 1 ×");
   expect((await machine.run(["instances", "ls"])).stdout).toContain("no instances");
@@ -282,7 +287,7 @@ test("a killed process or database is started again, and an instance goes on wit
   );
   await until(
     "the instance answers",
-    async () => (await callTool(survivor.endpoint, survivor.accessToken, "still here")).status === 200,
+    async () => (await echo(survivor, "still here")).status === 200,
     20_000,
   );
   const after = await status();
@@ -304,7 +309,7 @@ test("nothing but the database outlives a killed start, and the next one takes o
   expect(product.ready.nextStep).toBeNull();
   await until(
     "the instance answers",
-    async () => (await callTool(survivor.endpoint, survivor.accessToken, "still here")).status === 200,
+    async () => (await echo(survivor, "still here")).status === 200,
     20_000,
   );
   await until(
