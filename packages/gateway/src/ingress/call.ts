@@ -5,8 +5,9 @@ import { bearsToken, forwardRequestHeaders, headerValues } from "./headers.ts";
 import type { IngressLimits } from "./limits.ts";
 import type { CallRecord, IngressOptions, RelayedMethod } from "./options.ts";
 import { readBody } from "./read-body.ts";
-import { readMessage } from "./read-message.ts";
+import { type Message, readMessage } from "./read-message.ts";
 import { relay } from "./relay.ts";
+import type { takeTurns } from "./take-turns.ts";
 import type { Upstreams } from "./upstreams.ts";
 import { missingCredentials, refusal, type Target, tokenInQuery, unavailable } from "./verdict.ts";
 
@@ -25,6 +26,8 @@ interface Context {
   options: IngressOptions;
   limits: IngressLimits;
   upstreams: Upstreams;
+  /** For what holds the event loop. */
+  inTurn: ReturnType<typeof takeTurns>;
 }
 
 /**
@@ -69,7 +72,7 @@ export async function relayCall(context: Context, call: Call): Promise<void> {
     const body = call.method === "POST" ? await readPost(request, limits) : discardBody(request);
     if (body) {
       record.requestBytes = body.length;
-      Object.assign(record, readMessage(body));
+      Object.assign(record, await readInTurn(context, body, patience.signal));
     }
     const socketPath = await waitForStart(verdict.target, limits, patience);
     patience.signal.throwIfAborted();
@@ -133,6 +136,17 @@ async function readPost(request: IncomingMessage, limits: IngressLimits): Promis
     throw new Refused(problem("mediaType"));
   }
   return await readBody(request, limits.requestBodyBytes);
+}
+
+/** A body up to this size is parsed in a few milliseconds, whatever is in it; four megabytes can take half a second. */
+const quickBodyBytes = 64 * 1024;
+
+async function readInTurn({ inTurn }: Context, body: Buffer, signal: AbortSignal): Promise<Message> {
+  if (body.length <= quickBodyBytes) return readMessage(body);
+  return await inTurn(() => {
+    signal.throwIfAborted();
+    return readMessage(body);
+  });
 }
 
 /** GET and DELETE have no body in MCP. One that is sent must still be read, or Node would not see the client leave. */

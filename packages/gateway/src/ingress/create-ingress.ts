@@ -7,6 +7,7 @@ import { relayCall } from "./call.ts";
 import { judgeHost, judgeOrigin, preflight } from "./callers.ts";
 import { defaultLimits, type IngressLimits } from "./limits.ts";
 import type { IngressOptions, RelayedMethod } from "./options.ts";
+import { takeTurns } from "./take-turns.ts";
 import { Upstreams } from "./upstreams.ts";
 
 export interface Ingress {
@@ -35,7 +36,7 @@ const lingerMs = 500;
 export function createIngress(options: IngressOptions): Ingress {
   const limits: IngressLimits = { ...defaultLimits, ...options.limits };
   const upstreams = new Upstreams();
-  const context = { options, limits, upstreams };
+  const context = { options, limits, upstreams, inTurn: takeTurns() };
   /** The one open response of a connection. */
   const open = new WeakMap<Duplex, ServerResponse>();
   const active = new Set<Promise<void>>();
