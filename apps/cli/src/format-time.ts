@@ -18,14 +18,14 @@ export function formatDuration(milliseconds: number): string {
     .join(" ");
 }
 
-/** When something ends, in the user's language and time zone: `in 1 h, at 14:05`, another day with its date. */
+/** When something ends, in the user's language and time zone: `in 1 h (14:05)`, on another day with its date. */
 export function formatDeadline(at: Date, now: Date = new Date()): string {
   const isToday = at.toDateString() === now.toDateString();
   const moment = at.toLocaleString(undefined, {
     timeStyle: "short",
     ...(isToday ? {} : { dateStyle: "medium" }),
   });
-  return `${formatRelative(at, now)}, at ${moment}`;
+  return `${formatRelative(at, now)} (${moment})`;
 }
 
 /** When something was or will be, as seen from now: `in 59 min 3 s`, `12 s ago`. */

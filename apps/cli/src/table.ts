@@ -20,7 +20,7 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
  */
 export function formatFields(
   fields: readonly (readonly [name: string, value: string])[],
-  width: number = process.stdout.columns ?? Infinity,
+  width: number = process.stdout.columns || Infinity,
 ): string {
   const longest = Math.max(...fields.map(([name]) => name.length));
   const indent = " ".repeat(longest + 2);

@@ -39,8 +39,8 @@ test("times are told in two units, from the largest that counts", () => {
 
 test("a deadline of another day is told with its date", () => {
   const now = new Date(2026, 0, 1, 12, 0);
-  expect(formatDeadline(new Date(2026, 0, 1, 13, 5), now)).toMatch(/^in 1 h 5 min, at \d+:05\D*$/);
-  expect(formatDeadline(new Date(2026, 0, 2, 12, 5), now)).toMatch(/^in 1 d, at .*2026.*:05/);
+  expect(formatDeadline(new Date(2026, 0, 1, 13, 5), now)).toMatch(/^in 1 h 5 min \(\d+:05\D*\)$/);
+  expect(formatDeadline(new Date(2026, 0, 2, 12, 5), now)).toMatch(/^in 1 d \(.*2026.*:05/);
 });
 
 test("long lists go on below themselves; addresses and tokens stay in one piece", () => {
