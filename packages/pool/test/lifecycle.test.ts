@@ -72,12 +72,19 @@ describe.each(reachableLevels)("at $level", ({ level, without }) => {
     expect(level === "none" ? [] : survivors).toEqual([]);
   });
 
-  it("a crash is told apart from a stop, and the socket stops answering", async () => {
+  it("a crash is told apart from a stop, takes what it had started along, and the socket stops answering", async () => {
     await using directory = await makeTestDirectory();
     await using pool = await openPool(await directory.options(without));
     const child = await pool.start({ ...server, id: "crash" });
+    const marker = `62.${child.pid}`;
+    await runInside(
+      child.socketPath,
+      `spawn("/usr/bin/sleep", ["${marker}"], { stdio: "ignore" }); return null`,
+    );
+    expect(await waitUntil(async () => (await commandsWith(marker)).length > 0, 5_000)).toBe(true);
     await runInside(child.socketPath, `setImmediate(() => process.exit(9)); return null`);
     expect(await child.exited).toEqual({ code: 9, signal: null, cause: "crashed" });
+    expect(await waitUntil(async () => (await commandsWith(marker)).length === 0, 1_000)).toBe(true);
     await expect(runInside(child.socketPath, "return 1")).rejects.toMatchObject({ code: "ENOENT" });
     expect(await leftovers(pool)).toEqual([]);
   });
