@@ -16,7 +16,7 @@ export interface Bundle {
 /**
  * The bundles that `turbo run build` wrote.
  *
- * @throws {Error} on access, when the bundle has not been built.
+ * @throws Error on access, when the bundle has not been built.
  */
 export const bundles = {
   /** The reference server `@modelcontextprotocol/server-everything`, unmodified, behind the stdio adapter. */

@@ -42,7 +42,7 @@ const goodbyeTimeoutMs = 1_000;
  * Whatever decides where we connect, as whom and how safely is given, also where it equals a default: what is left out,
  * node-postgres takes from `PG*` variables of the environment or from `~/.pgpass`.
  *
- * @throws {TypeError} for a URL that cannot be used.
+ * @throws TypeError for a URL that cannot be used.
  */
 export function buildClientConfig(options: DatabaseConnectionOptions): ClientConfig {
   const { host, port, user, password, database } = parseDatabaseUrl(options.url);

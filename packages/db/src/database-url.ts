@@ -20,7 +20,7 @@ const parametersAllowed = new Set(["host", "port", "user", "password"]);
  * node-postgres would let the URL decide about TLS: any `sslmode` in it *replaces* the configured TLS options, and
  * `no-verify` drops every check altogether. So a URL says where and who, and nothing else.
  *
- * @throws {TypeError} naming what is wrong; the message never repeats the URL, which holds a password.
+ * @throws TypeError naming what is wrong; the message never repeats the URL, which holds a password.
  */
 export function parseDatabaseUrl(url: string): DatabaseAddress {
   const parsed = parseUrl(url);

@@ -36,14 +36,14 @@ export interface Database extends AsyncDisposable {
   /**
    * Runs `work` in one transaction as `actor`: it commits when `work` returns and rolls back when it throws.
    *
-   * @throws {DatabaseUnavailable} when the database cannot do it now; `retryable` tells whether it may simply run again.
-   * @throws {DatabaseQueryFailed} when the server refused a statement and `work` let the error through.
+   * @throws DatabaseUnavailable when the database cannot do it now; `retryable` tells whether it may simply run again.
+   * @throws DatabaseQueryFailed when the server refused a statement and `work` let the error through.
    */
   as<T>(actor: DatabaseActor, work: (tx: Transaction) => Promise<T>): Promise<T>;
   /**
    * One round trip to the server, for readiness probes.
    *
-   * @throws {DatabaseUnavailable} when it is not answered.
+   * @throws DatabaseUnavailable when it is not answered.
    * @throws the signal's reason when that aborts first.
    */
   ping(signal?: AbortSignal): Promise<void>;
@@ -55,7 +55,7 @@ const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /**
  * Opens a pool of connections. It connects on first use, so a database that is down shows in the first call, not here.
  *
- * @throws {TypeError} for a URL or TLS settings that cannot be used.
+ * @throws TypeError for a URL or TLS settings that cannot be used.
  */
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new Pool({

@@ -52,7 +52,7 @@ const longestRetryDelayMs = 2_000;
  * (PostgresMain, before ReadyForQuery), so an answered ping proves that every commit confirmed before it was sent has
  * been announced here.
  *
- * @throws {TypeError} for a URL that cannot be used.
+ * @throws TypeError for a URL that cannot be used.
  */
 export function openListener(options: ListenerOptions): Listener {
   const { pingIntervalMs = 500, pingTimeoutMs = 2_000 } = options;

@@ -42,8 +42,8 @@ const pollMs = 100;
  * Brings the database to this code's schema, in one transaction, and lets the roles `minimcp_api` and `minimcp_worker`
  * sign in. Two at once are safe: one migrates, the other waits and finds the work done.
  *
- * @throws {SchemaMismatch} when the database is newer than this code, or has other migrations than it.
- * @throws {DatabaseUnavailable} when it cannot be reached, or another migration does not end within `waitMs`.
+ * @throws SchemaMismatch when the database is newer than this code, or has other migrations than it.
+ * @throws DatabaseUnavailable when it cannot be reached, or another migration does not end within `waitMs`.
  */
 export async function migrate(options: MigrateOptions): Promise<MigrationReport> {
   const { migrationsDirectory = ourMigrationsDirectory } = options;

@@ -32,7 +32,7 @@ export interface SchemaState {
 /**
  * Compares the database's migrations with this code's. Any of the product's roles may ask.
  *
- * @throws {DatabaseUnavailable} when the database cannot be asked.
+ * @throws DatabaseUnavailable when the database cannot be asked.
  */
 export async function readSchemaState(
   options: DatabaseConnectionOptions & { migrationsDirectory?: string | undefined },
@@ -45,7 +45,7 @@ export async function readSchemaState(
 /**
  * For the boot of a process that must not touch a schema it was not written for.
  *
- * @throws {SchemaMismatch} unless the state is `current`.
+ * @throws SchemaMismatch unless the state is `current`.
  */
 export function assertCurrentSchema(state: SchemaState): void {
   if (state.status !== "current") throw new SchemaMismatch(state.status, state.explanation);

@@ -10,7 +10,7 @@ const iterations = 4_096;
  * the verifier: the password itself would stand in the server's log whenever the statement is logged.
  *
  * @param password printable ASCII, which SASLprep (RFC 4013) leaves as it is.
- * @throws {TypeError} for any other password.
+ * @throws TypeError for any other password.
  */
 export async function computeScramVerifier(
   password: string,

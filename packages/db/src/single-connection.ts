@@ -6,7 +6,7 @@ import { connectionLost, DatabaseUnavailable, translateDatabaseError } from "./e
 /**
  * One connection for one piece of work, closed whatever happens.
  *
- * @throws {DatabaseUnavailable} when it cannot be made, or breaks.
+ * @throws DatabaseUnavailable when it cannot be made, or breaks.
  */
 export async function withSingleConnection<T>(
   options: DatabaseConnectionOptions,

@@ -102,7 +102,7 @@ export class SandboxedChild implements Child {
   /**
    * Waits for the first healthy answer.
    *
-   * @throws {PoolError} `startTimeout` or `startFailed`, with the end of the child's output.
+   * @throws PoolError `startTimeout` or `startFailed`, with the end of the child's output.
    * @throws the signal's reason when it aborts.
    */
   async waitUntilReady(timeoutMs: number, signal?: AbortSignal): Promise<void> {

@@ -40,7 +40,7 @@ const probeTimeoutMs = 10_000;
  * Finds out what this host really gives: for each level, the best first, launches a child exactly as an instance would
  * be, lets it try to get out, and takes the level only when every attempt failed.
  *
- * @throws {PoolError} `runtimeUnusable` when not even a plain child runs.
+ * @throws PoolError `runtimeUnusable` when not even a plain child runs.
  */
 export async function probeIsolation(options: ProbeOptions): Promise<Isolation> {
   await using host = await openHost(options);

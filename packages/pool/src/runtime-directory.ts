@@ -35,7 +35,7 @@ const longestSocketName = "1000000.tmp";
  * Creates or verifies the directory, clears what dead owners left, and takes a share of it. Several openers, in one
  * process or many, may share a root; what a living one owns is never touched.
  *
- * @throws {PoolError} `runtimeUnusable` when the directory belongs to another user, is a link, or its path is too
+ * @throws PoolError `runtimeUnusable` when the directory belongs to another user, is a link, or its path is too
  * long for sockets.
  */
 export async function openRuntimeDirectory(root: string): Promise<RuntimeDirectory> {

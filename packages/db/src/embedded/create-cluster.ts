@@ -38,7 +38,7 @@ local all all scram-sha-256
  * The owner and its database are made in PostgreSQL's single-user mode: no server, no socket, and no password of the
  * superuser is needed for it.
  *
- * @throws {EmbeddedPostgresFailure} `cannotInitialise`.
+ * @throws EmbeddedPostgresFailure `cannotInitialise`.
  */
 export async function createCluster(options: {
   dataDirectory: string;

@@ -8,7 +8,7 @@ import { describeError, EmbeddedPostgresFailure } from "./failure.ts";
  *
  * An existing one must be a real directory of ours: below /tmp anybody could have put a directory or a link there first.
  *
- * @throws {EmbeddedPostgresFailure} `unusableHome`.
+ * @throws EmbeddedPostgresFailure `unusableHome`.
  */
 export async function makeDirectory(
   path: string,

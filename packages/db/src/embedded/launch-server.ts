@@ -43,14 +43,14 @@ export interface ServerExit {
 export interface RunningServer {
   /** Resolves when the server has ended, for whatever reason. */
   exited: Promise<ServerExit>;
-  /** Fast shutdown, then an immediate one; nothing where it has ended. @throws {EmbeddedPostgresFailure} `cannotStop`. */
+  /** Fast shutdown, then an immediate one; nothing where it has ended. @throws EmbeddedPostgresFailure `cannotStop`. */
   stop(stopTimeoutMs: number): Promise<void>;
 }
 
 /**
  * Starts the server and waits until it takes connections.
  *
- * @throws {EmbeddedPostgresFailure} `cannotStart`.
+ * @throws EmbeddedPostgresFailure `cannotStart`.
  */
 export async function launchServer(options: {
   program: string;

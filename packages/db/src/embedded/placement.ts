@@ -107,7 +107,7 @@ export async function prepareSocketDirectory(
 /**
  * The owner's password.
  *
- * @throws {EmbeddedPostgresFailure} `unusableHome` where there is none: it belongs to an existing database.
+ * @throws EmbeddedPostgresFailure `unusableHome` where there is none: it belongs to an existing database.
  */
 export async function readOwnerPassword(home: string): Promise<string> {
   const path = ownerPasswordPath(home);

@@ -40,7 +40,7 @@ export async function readPostmasterFile(dataDirectory: string): Promise<Postmas
  * may be anybody's.
  *
  * @returns whether there was one.
- * @throws {EmbeddedPostgresFailure} `cannotStop`.
+ * @throws EmbeddedPostgresFailure `cannotStop`.
  */
 export async function retireFormerServer(dataDirectory: string, stopTimeoutMs: number): Promise<boolean> {
   const file = await readPostmasterFile(dataDirectory);
@@ -58,7 +58,7 @@ export async function retireFormerServer(dataDirectory: string, stopTimeoutMs: n
  * Waits until no process of an earlier server is left, and keeps it so: every server inherits this lock, and so do the
  * backends it forks and the programs that build a cluster. It also tells of servers that no process id can tell of, as in another container on the same volume.
  *
- * @throws {EmbeddedPostgresFailure} `inUse`.
+ * @throws EmbeddedPostgresFailure `inUse`.
  */
 export async function claimDataDirectory(
   base: string,
@@ -91,7 +91,7 @@ export async function claimDataDirectory(
  * Fast shutdown (SIGINT: sessions are ended, everything is written), then immediate shutdown (SIGQUIT: the next start
  * recovers from the log). Never SIGKILL, which would leave the server's own children behind.
  *
- * @throws {EmbeddedPostgresFailure} `cannotStop`.
+ * @throws EmbeddedPostgresFailure `cannotStop`.
  */
 export async function stopServer(server: {
   signal: (name: "SIGINT" | "SIGQUIT") => unknown;

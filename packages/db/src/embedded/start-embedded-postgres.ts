@@ -53,7 +53,7 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   created: boolean;
   /** Resolves when the server has ended, for whatever reason. */
   exited: Promise<ServerExit>;
-  /** Fast shutdown, then an immediate one. Safe to call twice. @throws {EmbeddedPostgresFailure} `cannotStop`. */
+  /** Fast shutdown, then an immediate one. Safe to call twice. @throws EmbeddedPostgresFailure `cannotStop`. */
   stop(): Promise<void>;
 }
 
@@ -65,7 +65,7 @@ const supportedMajorVersion = "18";
  * The server outlives a supervisor that is killed, so that nothing is lost with it; the next start ends it in an orderly
  * way and takes its place. As root it runs as a user of its own.
  *
- * @throws {EmbeddedPostgresFailure} with what to do.
+ * @throws EmbeddedPostgresFailure with what to do.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { log = () => undefined, signal, startTimeoutMs = 60_000, stopTimeoutMs = 30_000 } = options;
