@@ -22,7 +22,7 @@ export class Terminal implements AsyncDisposable {
   #shown = "";
 
   constructor(command: string, { cwd, environment }: TerminalOptions) {
-    this.#script = spawn("script", ["-qefc", `stty cols 200; ${command}`, "/dev/null"], {
+    this.#script = spawn("/usr/bin/script", ["-qefc", `stty cols 200; ${command}`, "/dev/null"], {
       cwd,
       env: environment,
       stdio: ["pipe", "pipe", "inherit"],
