@@ -40,6 +40,12 @@ const keptFromClient = new Set([
   "clear-site-data",
   "strict-transport-security",
   "public-key-pins",
+  // A browser keeps these for the origin: it would report what other instances are asked to an address of the child's,
+  // tell it more of itself, or read their answers with a dictionary of the child's.
+  "nel",
+  "report-to",
+  "accept-ch",
+  "use-as-dictionary",
   // Would send the client's sign-in to an address of the child's choice.
   "www-authenticate",
   // Set by the relay for every event stream.
