@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, realpath, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { isolationLevels } from "@minimcp/core";
@@ -34,8 +34,29 @@ export async function openNodePool(config: WorkerConfig, log: Logger): Promise<P
     throw config.MINIMUM_ISOLATION === undefined ? explainLowered(error, reached) : error;
   });
   const { level } = pool.isolation;
+  try {
+    await refuseVisibleHome(config.MINIMCP_HOME, level);
+  } catch (error) {
+    await pool[Symbol.asyncDispose]();
+    throw error;
+  }
   if (reached === null || !meetsLevel(reached, level)) await writeReachedLevel(config.MINIMCP_HOME, level);
   return pool;
+}
+
+/**
+ * Every sandbox shows its server the host's /usr, and at `contained` the server runs under the user to whom the home
+ * belongs: there it would read the secrets in it, and reach the sockets.
+ * @throws PoolError `isolationUnavailable`
+ */
+export async function refuseVisibleHome(home: string, level: IsolationLevel): Promise<void> {
+  if (level !== "contained") return;
+  await mkdir(home, { recursive: true });
+  if (!(await realpath(home)).startsWith("/usr/")) return;
+  throw new PoolError(
+    "isolationUnavailable",
+    `The home ${home} lies below /usr, which every sandbox shows to its server: it could read your secrets there. Choose another MINIMCP_HOME.`,
+  );
 }
 
 function explainLowered(error: unknown, reached: IsolationLevel | null): unknown {

@@ -11,7 +11,7 @@ import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
 
 import { readWorkerConfig, type WorkerConfig } from "../src/env.ts";
-import { openNodePool } from "../src/node-pool.ts";
+import { openNodePool, refuseVisibleHome } from "../src/node-pool.ts";
 
 const log = pino({ level: "silent" });
 
@@ -74,4 +74,17 @@ test("production accepts nothing below strict unless it is named", async () => {
   await expect(openNodePool(await configWithoutBubblewrap(home, production), log)).rejects.toThrow(
     /strict is required/,
   );
+});
+
+test("a home that a server of the same user could look into is refused, by a link to it too", async () => {
+  const link = join(await temporaryDirectory(), "home");
+  await symlink("/usr/share", link);
+  for (const home of ["/usr/share", link]) {
+    await expect(refuseVisibleHome(home, "contained")).rejects.toMatchObject({
+      reason: "isolationUnavailable",
+      message: expect.stringContaining("Choose another MINIMCP_HOME"),
+    });
+  }
+  await refuseVisibleHome("/usr/share", "strict");
+  await refuseVisibleHome(await temporaryDirectory(), "contained");
 });
