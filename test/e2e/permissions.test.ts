@@ -7,9 +7,10 @@ import { openServices, type Services } from "../security/support/services.ts";
 import { eventually } from "../security/support/eventually.ts";
 import { run } from "../security/support/sql.ts";
 import { openTokenForge } from "../security/support/token-forge.ts";
-import { type Account, createAdmin, createUser } from "../support/accounts.ts";
+import { type Account, createAdmin, createUser, openSession } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { startProduct, type Product } from "../support/product.ts";
+import { refusalOf } from "../support/subscribe.ts";
 
 /**
  * Who gets in where: the whole policy, as it is published. `in` is past the wall; what happens then is the verb's
@@ -31,6 +32,9 @@ const policy = readPolicy(`
   mcp.list                  -          in    -        in     -
   mcp.get                   -          in    -        in     -
   mcp.receipt               -          in    -        in     -
+  mcp.watch                 -          in    -        in     -
+  mcp.watchAll              -          in    -        in     -
+  mcp.logs                  -          in    -        in     -
   mcp.revoke                -          in    -        in     -
   admin.users.list          -          -     -        in     in
   admin.invitations.create  -          -     -        in     in
@@ -88,11 +92,19 @@ beforeAll(async () => {
     "other user": { column: "user", token: other.token },
     auditor: { column: "auditor", token: auditor.token },
     administrator: { column: "admin", token: admin.token },
+    "user by session": { column: "user", token: await openSession(product, user) },
+    "auditor by session": { column: "auditor", token: await openSession(product, auditor) },
+    "administrator by session": { column: "admin", token: await openSession(product, admin) },
   });
+  const [suspendedSession, signedOutSession] = await Promise.all([
+    openSession(product, suspended),
+    openSession(product, signedOut),
+  ]);
 
   await run(product.database.ownerUrl, "update users set status = 'suspended' where id = $1", [suspended.id]);
   await mutate(product.api.url, "auth.signOut", undefined, { token: signedOut.token });
-  await eventually(1_500, async () => (await call("auth.me", signedOut.token)).status === 401);
+  await mutate(product.api.url, "auth.signOut", undefined, { token: signedOutSession });
+  await eventually(1_500, async () => (await call("auth.me", signedOutSession)).status === 401);
   const forge = await openTokenForge(product);
   const issuedAt = Math.floor(Date.now() / 1000) - 960;
   const expired = await forge.sign({
@@ -104,6 +116,8 @@ beforeAll(async () => {
   Object.assign(dead, {
     "suspended user": { token: suspended.token, reason: "auth.sessionEnded" },
     "signed-out session": { token: signedOut.token, reason: "auth.sessionEnded" },
+    "suspended user's bearer": { token: suspendedSession, reason: "auth.sessionEnded" },
+    "signed-out bearer": { token: signedOutSession, reason: "auth.sessionEnded" },
     "expired token": { token: expired, reason: "auth.tokenExpired" },
   });
 });
@@ -118,7 +132,8 @@ function typeOf(path: string): string | undefined {
 }
 
 function call(path: string, token: string | undefined): Promise<CallAnswer> {
-  const send = typeOf(path) === "query" ? query : mutate;
+  const send = { query, mutation: mutate, subscription: refusalOf }[typeOf(path) ?? ""];
+  if (send === undefined) throw new Error(`${path} is not a procedure`);
   return send(product.api.url, path, probe, { token });
 }
 

@@ -24,6 +24,7 @@ let bob: Account;
 const owned = [
   "api_keys",
   "credentials",
+  "instance_log_lines",
   "instance_tokens",
   "instances",
   "receipts",
@@ -58,6 +59,10 @@ beforeAll(async () => {
     );
     await mutate(product.api.url, "mcp.create", { type: "everything", expirationMinutes: 5 }, { token });
   }
+  await run(
+    ownerUrl,
+    `insert into instance_log_lines select id, user_id, 1, 10, 10, now(), 'stderr', 'hello' from instances`,
+  );
 });
 
 afterAll(async () => {
@@ -181,6 +186,9 @@ describe("as one user, the API's role", () => {
     expect(await attempt(`update users set role = 'admin' where id = '${bob.id}'`)).toBe(0);
     expect(await attempt(`update sessions set user_id = '${bob.id}'`)).toBe("42501");
     expect(await attempt("update api_keys set label = 'x' where true")).toBe(1);
+    for (const change of ["update instance_log_lines set text = ''", "delete from instance_log_lines"]) {
+      expect(await attempt(change)).toBe("42501");
+    }
   });
 
   test("cannot plant anything on another", async () => {
@@ -229,6 +237,7 @@ describe("a sealed key", () => {
       "update instance_tokens set revoked_at = null",
       "delete from instances",
       "delete from receipts",
+      "update instance_log_lines set text = 'something else'",
     ]) {
       expect((await refusal(workerUrl, change))?.code, change).toBe("42501");
     }

@@ -62,6 +62,12 @@ export async function signIn(product: Reachable, email: string): Promise<Account
   return accountOf(answer.data);
 }
 
+/** Signs in as a server does that keeps the sign-in for a browser. @returns the session bearer */
+export async function openSession(product: Reachable, { email }: Account): Promise<string> {
+  const answer = await mutate(product.api.url, "auth.signIn", { email, password, as: "session" });
+  return answer.data.session.bearer;
+}
+
 function accountOf(signedIn: {
   user: { id: string; email: string };
   tokens: { accessToken: string; refreshToken: string };

@@ -15,6 +15,9 @@ const maxBodyBytes = 100 * 1024;
 /** The most calls in one HTTP request; each still counts as one. */
 const maxBatchSize = 10;
 
+/** More than two pings. */
+const stalledMs = 45_000;
+
 export interface HandlerOptions {
   /** Everything a call needs besides itself. */
   services: Omit<RouterContext, "authenticate" | "request">;
@@ -57,12 +60,17 @@ export function createHandler(options: HandlerOptions): RequestListener {
     // tRPC would take forms and bytes too; no procedure does, and a page of another origin can send them unasked.
     middleware: (request, _response, next) =>
       next(isJsonOrEmpty(request) ? undefined : new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" })),
-    createContext: ({ req, res }): RouterContext => ({
-      ...services,
-      request: describe(req, requestIdOf(res)),
-      authenticate: () => options.authenticate(req.headers.authorization),
-    }),
-    responseMeta({ errors }) {
+    createContext({ req, res, info }): RouterContext {
+      // A reader that takes nothing for so long is cut off. One that reads has at least the pings to read.
+      if (info.type === "subscription") res.setTimeout(stalledMs);
+      return {
+        ...services,
+        request: describe(req, requestIdOf(res)),
+        authenticate: () => options.authenticate(req.headers.authorization),
+      };
+    },
+    responseMeta({ errors, info }) {
+      if (info?.type === "subscription") return { headers: { "cache-control": "no-store, no-transform" } };
       if (errors.length === 0) return {};
       const waits = errors.flatMap((error) => answerFor(error).retryAfterSeconds ?? []);
       return {

@@ -1,10 +1,12 @@
 import {
   checkKeyring,
   createAuthenticator,
+  createOpenStreams,
   createPasswords,
   createVault,
   defaultSettings,
   loadAccessTokens,
+  openInstanceFeed,
   readDatabaseTls,
   type PasswordOptions,
 } from "@minimcp/core";
@@ -50,7 +52,13 @@ export async function startApi(
   const url = config.PUBLIC_URL ?? `${scheme}://127.0.0.1:${port}`;
   const gatewayUrl = config.GATEWAY_URL ?? `${scheme}://127.0.0.1:${config.GATEWAY_PORT}`;
   const accessTokens = await loadAccessTokens(db, vault, url);
-  const authenticator = createAuthenticator({ db, accessTokens });
+  const settings = { ...defaultSettings, gatewayUrl, signUpPolicy: config.SIGN_UP_POLICY };
+  const authenticator = createAuthenticator({ db, accessTokens, settings });
+  const onError = (error: unknown): void =>
+    log.warn({ err: error }, "streams go on without a look at the database");
+  const feed = resources.use(openInstanceFeed({ db, database, gatewayUrl, onError }));
+  // Behind the listening socket, so that at the end the streams go first: it waits for every answer to be finished.
+  const streams = resources.use(createOpenStreams({ db, maxPerUser: config.STREAMS_PER_USER, onError }));
 
   serve(
     createHandler({
@@ -59,7 +67,9 @@ export async function startApi(
         vault,
         passwords: createPasswords(options.passwords),
         accessTokens,
-        settings: { ...defaultSettings, gatewayUrl, signUpPolicy: config.SIGN_UP_POLICY },
+        feed,
+        streams,
+        settings,
         reportDefect: (error, where) =>
           log.error({ err: error, ...where }, "a procedure failed unexpectedly"),
       },

@@ -6,6 +6,8 @@ import { type Child, type ChildSpec, type Pool, PoolError } from "@minimcp/pool"
 
 /** What an instance tells the node that holds it. */
 export interface InstanceEvents {
+  /** It has a child, which writes, and may be ready later. */
+  onSpawn(instance: HeldInstance, child: Child): void;
   /** Its child answers. @returns false when the instance is not this node's any more */
   onReady(instance: HeldInstance, child: Child): Promise<boolean>;
   onRestarting(instance: HeldInstance, why: string): Promise<void>;
@@ -141,7 +143,15 @@ export class HeldInstance {
   async #runOnce(): Promise<{ servedMs: number; why: string }> {
     let child: Child;
     try {
-      child = await this.#pool.start({ ...this.#spec, id: this.id, graceMs }, this.#ended.signal);
+      child = await this.#pool.start(
+        {
+          ...this.#spec,
+          id: this.id,
+          graceMs,
+          onSpawn: (spawned) => this.#events.onSpawn(this, spawned),
+        },
+        this.#ended.signal,
+      );
     } catch (error) {
       return { servedMs: 0, why: explainStart(error) };
     }

@@ -13,6 +13,7 @@ import {
   markRestarting,
   type NodeIdentity,
   recordCalls,
+  recordLogLines,
   releaseLeases,
   renewLeases,
   renewNode,
@@ -25,6 +26,7 @@ import type { Logger } from "pino";
 
 import { CallCounter } from "./call-counts.ts";
 import { HeldInstance } from "./held-instance.ts";
+import { LogShipper } from "./log-shipper.ts";
 
 /** The self-contained directory of a server, as it goes into the sandbox. */
 export interface ServerBundle {
@@ -72,6 +74,7 @@ export class Node implements AsyncDisposable {
   /** Ready, and not yet so in the database. */
   readonly #unannounced = new Map<HeldInstance, Child>();
   readonly #counter = new CallCounter();
+  readonly #logs: LogShipper;
   readonly #claimWaiters = new Set<() => void>();
   readonly #ending = new Set<Promise<void>>();
   #flushing: Promise<void> = Promise.resolve();
@@ -85,6 +88,9 @@ export class Node implements AsyncDisposable {
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.#logs = new LogShipper({
+      store: (lines, trim) => recordLogLines(options.db, options.identity, lines, trim),
+    });
     this.#heartbeat = setInterval(() => this.#wake(), tickMs);
     this.#watchdog = setInterval(() => this.#guardLeases(), 250);
     this.#wake();
@@ -212,6 +218,7 @@ export class Node implements AsyncDisposable {
     }
     // Each by itself: what fails for one instance (a row that somebody has locked) must not stop the others.
     await this.#attempt("write the counts of calls", () => this.#flushCounts());
+    await this.#attempt("store what instances wrote", () => this.#logs.shipInTurn());
     await this.#closePending();
     for (const [instance, child] of this.#unannounced) await this.#announceReady(instance, child);
     await this.#attempt("let go of leases", () => this.#releaseStray(leases));
@@ -271,6 +278,7 @@ export class Node implements AsyncDisposable {
       return;
     }
     const instance = new HeldInstance(claimed, leaseValidUntil, pool, spec, {
+      onSpawn: (spawned, child) => this.#logs.add(spawned.lease, child.logs),
       onReady: (ready, child) => this.#announceReady(ready, child),
       onRestarting: async (restarting, why) => {
         this.#unannounced.delete(restarting);
@@ -343,7 +351,7 @@ export class Node implements AsyncDisposable {
   #drop(instance: HeldInstance, why: string): void {
     if (instance.hasEnded) return;
     this.#options.log.warn({ instanceId: instance.id, why }, "letting go of an instance");
-    this.#track(instance, async () => undefined);
+    this.#track(instance, async () => this.#logs.forget(instance.lease));
   }
 
   #track(instance: HeldInstance, after: () => Promise<void>): void {
@@ -379,7 +387,10 @@ export class Node implements AsyncDisposable {
       try {
         // A closed receipt takes no more counts.
         await this.#flushCounts();
+        // Its last words too must be there before it is over, but it does not stay for them.
+        await this.#attempt("store what instances wrote", () => this.#logs.ship());
         await closeInstance(db, identity, { instanceId, fence }, closing);
+        this.#logs.forget({ instanceId, fence });
         this.#unclosed.delete(instanceId);
         log.info({ instanceId, closing }, "an instance is over");
       } catch (error) {
@@ -430,6 +441,7 @@ export class Node implements AsyncDisposable {
     await this.#attempt("hand the instances back, so their leases run out by themselves", async () => {
       // Counts that cannot be written are lost with this process, and only a lease that runs out tells of that.
       await this.#flushCounts();
+      await this.#attempt("store what instances wrote", () => this.#logs.ship());
       await this.#closePending();
       await releaseLeases(this.#options.db, this.#options.identity, letGo);
     });

@@ -33,6 +33,7 @@ const serverReasons: Record<ErrorReason, true> = {
   "input.notFound": true,
   "input.tooLarge": true,
   "input.unsupportedMediaType": true,
+  "stream.limitReached": true,
   "server.internal": true,
   "server.unavailable": true,
   "vault.openFailed": true,

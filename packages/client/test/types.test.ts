@@ -16,7 +16,11 @@ import {
 // These are checked by the compiler; at run time they only have to load.
 describe("the types of the client", () => {
   it("give every procedure its input and output", () => {
-    expectTypeOf<RouterInputs["auth"]["signIn"]>().toEqualTypeOf<{ email: string; password: string }>();
+    expectTypeOf<RouterInputs["auth"]["signIn"]>().toEqualTypeOf<{
+      email: string;
+      password: string;
+      as?: "tokens" | "session" | undefined;
+    }>();
     expectTypeOf<RouterInputs["mcp"]["create"]["expirationMinutes"]>().toEqualTypeOf<number>();
     expectTypeOf<RouterOutputs["mcp"]["create"]>().toEqualTypeOf<CreatedInstance>();
     expectTypeOf<MiniMcpClient["mcp"]["get"]["query"]>().returns.resolves.toEqualTypeOf<InstanceView>();

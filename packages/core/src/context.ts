@@ -3,6 +3,7 @@ import type { Database, DatabaseActor, Scope } from "@minimcp/db";
 import type { AccessTokens } from "./token/access-token.ts";
 import type { Passwords } from "./auth/passwords.ts";
 import { PreconditionFailed } from "./errors.ts";
+import type { InstanceFeed } from "./mcp/instance-feed.ts";
 import type { Principal, UserPrincipal } from "./principal.ts";
 import type { Vault } from "./vault/vault.ts";
 
@@ -25,6 +26,10 @@ export interface Settings {
   /** A sign-in ends after this, however it is used. */
   sessionAbsoluteDays: number;
   maxSessionsPerUser: number;
+  /** A session bearer that is not used for this long is dead. */
+  bearerIdleMinutes: number;
+  /** And after this, however it is used. */
+  bearerAbsoluteHours: number;
   /** How long a revoke waits for the worker's word that everything is gone. */
   revokeWaitMs: number;
 }
@@ -34,6 +39,8 @@ export const defaultSettings: Omit<Settings, "gatewayUrl"> = {
   refreshIdleDays: 7,
   sessionAbsoluteDays: 30,
   maxSessionsPerUser: 10,
+  bearerIdleMinutes: 60,
+  bearerAbsoluteHours: 12,
   revokeWaitMs: 5_000,
 };
 
@@ -43,6 +50,8 @@ export interface Context {
   vault: Vault;
   passwords: Passwords;
   accessTokens: AccessTokens;
+  /** What changes while it is looked at. */
+  feed: InstanceFeed;
   settings: Settings;
   principal: Principal;
   request: RequestOrigin;

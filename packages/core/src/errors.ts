@@ -32,6 +32,7 @@ export type ErrorReason =
   | "input.notFound"
   | "input.tooLarge"
   | "input.unsupportedMediaType"
+  | "stream.limitReached"
   | "server.internal"
   | "server.unavailable"
   | "vault.openFailed";
@@ -43,6 +44,7 @@ export type ErrorKind =
   | "notFound"
   | "conflict"
   | "precondition"
+  | "limit"
   | "unavailable"
   | "internal";
 
@@ -91,6 +93,9 @@ export class Conflict extends AppError {
 }
 export class PreconditionFailed extends AppError {
   readonly kind = "precondition";
+}
+export class LimitReached extends AppError {
+  readonly kind = "limit";
 }
 export class Unavailable extends AppError {
   readonly kind = "unavailable";

@@ -10,7 +10,8 @@ export { createAuthenticator, type Authenticator } from "./auth/authenticate.ts"
 export { me, type Me, type SessionView } from "./auth/me.ts";
 export { createPasswords, NewPassword, type PasswordOptions, type Passwords } from "./auth/passwords.ts";
 export { Refresh, refresh, type Refreshed } from "./auth/refresh.ts";
-export type { TokenPair } from "./auth/session-tokens.ts";
+export { createOpenStreams, type OpenStream, type OpenStreams } from "./auth/open-streams.ts";
+export type { SessionBearer, TokenPair } from "./auth/session-tokens.ts";
 export { SignIn, signIn, type SignedIn } from "./auth/sign-in.ts";
 export { signOut } from "./auth/sign-out.ts";
 export { SignUp, signUp, type SignedUp } from "./auth/sign-up.ts";
@@ -39,6 +40,7 @@ export {
   AppError,
   Forbidden,
   InvalidInput,
+  LimitReached,
   type ErrorKind,
   type ErrorReason,
   type InputIssue,
@@ -57,12 +59,15 @@ export { closeAbandoned, closeInstance, type Closing } from "./lease/close-insta
 export { leaseSeconds, type NodeIdentity } from "./lease/lease.ts";
 export { markReady, markRestarting } from "./lease/mark-instance.ts";
 export { type CallCounts, recordCalls } from "./lease/record-calls.ts";
+export { type LogLineRecord, recordLogLines } from "./lease/record-log-lines.ts";
 export { registerNode, renewNode, retireNode } from "./lease/register-node.ts";
 export { releaseLeases } from "./lease/release-leases.ts";
 export { type HeldLease, renewLeases } from "./lease/renew-leases.ts";
 export { CreateInstance, createInstance, type CreatedInstance } from "./mcp/create-instance.ts";
+export { FollowLog, followLog } from "./mcp/follow-log.ts";
 export { getInstance, InstanceId } from "./mcp/get-instance.ts";
 export { getReceipt } from "./mcp/get-receipt.ts";
+export { type InstanceFeed, openInstanceFeed } from "./mcp/instance-feed.ts";
 export {
   type InstanceEndReason,
   type InstanceState,
@@ -71,9 +76,12 @@ export {
 } from "./mcp/instance-view.ts";
 export { listAllInstances, ListInstances, listInstances } from "./mcp/list-instances.ts";
 export { listTypes, type ServerTypeView, type TypeList } from "./mcp/list-types.ts";
+export type { LogLineView } from "./mcp/log-line.ts";
 export type { ReceiptView } from "./mcp/receipt-view.ts";
 export { revokeInstance, terminateInstance } from "./mcp/revoke-instance.ts";
 export type { Snippets } from "./mcp/snippets.ts";
+export { watchInstance } from "./mcp/watch-instance.ts";
+export { watchInstances } from "./mcp/watch-instances.ts";
 export { NoInput } from "./no-input.ts";
 export type { Page } from "./page.ts";
 export { isPermission, isPermitted, type Permission, permissionsOf, permissionTable } from "./permission.ts";
@@ -87,6 +95,7 @@ export {
   type UserPrincipal,
   type UserRole,
 } from "./principal.ts";
+export { createLineRedactor } from "./redact.ts";
 export { ServerTypeDeclaration } from "./server-type/declaration.ts";
 export { storeBuiltinTypes } from "./server-type/store-builtin-types.ts";
 export type { AccessTokens } from "./token/access-token.ts";

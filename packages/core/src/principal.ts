@@ -7,14 +7,23 @@ export interface AnonymousPrincipal {
   kind: "anonymous";
 }
 
-/** A person, by an access token or through a script that acts for them. */
+/** A person, by a credential of a sign-in or through a script that acts for them. */
 export interface UserPrincipal {
   kind: "user";
-  via: "accessToken" | "script";
+  via: "accessToken" | "sessionBearer" | "script";
   userId: string;
   role: UserRole;
-  /** The sign-in behind the token; a script has none. */
-  sessionId: string | null;
+  /** The sign-in behind the credential; a script has none. */
+  session: SessionOrigin | null;
+}
+
+/** What a credential of a sign-in stands on. */
+export interface SessionOrigin {
+  id: string;
+  /** Of the account, when the credential was issued: a later one means that its privileges have changed since. */
+  epoch: number;
+  /** When the credential itself is over; null where only the session says so. */
+  expiresAt: Date | null;
 }
 
 /** The product itself: background work and internal scripts. Never reachable over the network. */
@@ -35,5 +44,5 @@ export function system(name: string): SystemPrincipal {
 
 /** A principal for scripts that do something in the name of one user, with that user's permissions and no more. */
 export function actingFor(user: { id: string; role: UserRole }): UserPrincipal {
-  return { kind: "user", via: "script", userId: user.id, role: user.role, sessionId: null };
+  return { kind: "user", via: "script", userId: user.id, role: user.role, session: null };
 }

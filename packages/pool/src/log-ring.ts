@@ -5,12 +5,21 @@ export interface LogLine {
   readonly at: number;
   readonly stream: "stdout" | "stderr";
   readonly text: string;
+  /** Bytes that the child had written when the line was complete. No two lines have the same. */
+  readonly position: number;
+  /** How many of them were the line's own; what lies between it and the one before was dropped. */
+  readonly bytes: number;
 }
 
 /** The last output of a child. It is drained always: a child that nobody listens to must not block on a full pipe. */
 export interface LogRing {
-  /** The lines still kept, oldest first. */
-  lines(): readonly LogLine[];
+  /**
+   * The lines still kept, oldest first.
+   * @param after only those behind this position
+   */
+  lines(after?: number): readonly LogLine[];
+  /** Bytes that the child has written in complete lines, or that were dropped. */
+  readonly position: number;
   /** Bytes that fell out at the old end, or that a flood left unread. */
   readonly droppedBytes: number;
 }
@@ -33,6 +42,7 @@ export class BoundedLogRing implements LogRing {
   #droppedBytes = 0;
   #windowStart = -Infinity;
   #windowBytes = 0;
+  #position = 0;
 
   constructor(limitBytes: number, now: () => number) {
     this.#limitBytes = limitBytes;
@@ -43,8 +53,13 @@ export class BoundedLogRing implements LogRing {
     return this.#droppedBytes;
   }
 
-  lines(): readonly LogLine[] {
-    return this.#lines.slice(this.#first);
+  get position(): number {
+    return this.#position;
+  }
+
+  lines(after = 0): readonly LogLine[] {
+    const lastKnown = this.#lines.findLastIndex((line) => line.position <= after);
+    return this.#lines.slice(Math.max(this.#first, lastKnown + 1));
   }
 
   /** Reads a stream to its end, cutting it into lines. */
@@ -54,20 +69,22 @@ export class BoundedLogRing implements LogRing {
       let rest = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
       if (this.#isFlooded() && rest.length > floodTailBytes) {
         this.#droppedBytes += rest.length - floodTailBytes;
+        this.#position += rest.length - floodTailBytes;
         rest = rest.subarray(-floodTailBytes);
       }
       for (;;) {
         const end = rest.indexOf(newline);
         if (end === -1 ? rest.length < lineLimitBytes : false) break;
         const cut = end === -1 ? lineLimitBytes : Math.min(end, lineLimitBytes);
-        this.#push(stream, rest.subarray(0, cut));
-        rest = rest.subarray(cut === end ? cut + 1 : cut);
+        const next = cut === end ? cut + 1 : cut;
+        this.#push(stream, rest.subarray(0, cut), next);
+        rest = rest.subarray(next);
       }
       // Copied, so that a short tail does not keep the whole chunk alive.
       pending = Buffer.from(rest);
     });
     source.on("close", () => {
-      if (pending.length > 0) this.#push(stream, pending);
+      if (pending.length > 0) this.#push(stream, pending, pending.length);
       pending = Buffer.alloc(0);
     });
     // A reset pipe is the end of the output, nothing more.
@@ -84,8 +101,15 @@ export class BoundedLogRing implements LogRing {
     return this.#windowBytes > this.#limitBytes;
   }
 
-  #push(stream: LogLine["stream"], bytes: Buffer): void {
-    const line: LogLine = { at: this.#now(), stream, text: bytes.toString("utf8") };
+  #push(stream: LogLine["stream"], content: Buffer, bytes: number): void {
+    this.#position += bytes;
+    const line: LogLine = {
+      at: this.#now(),
+      stream,
+      text: content.toString("utf8"),
+      position: this.#position,
+      bytes,
+    };
     this.#lines.push(line);
     this.#keptBytes += costBytes(line);
     this.#windowBytes += costBytes(line);

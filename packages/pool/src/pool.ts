@@ -51,6 +51,8 @@ export interface ChildSpec {
   readonly readyTimeoutMs?: number;
   /** Time between SIGTERM and SIGKILL. Default 3,000. */
   readonly graceMs?: number;
+  /** Told of the child as soon as it runs: of one that never answers, its output is all there is. It must not throw. */
+  readonly onSpawn?: (child: Child) => void;
 }
 
 /** The children of one worker node. Disposing it stops them all. */
@@ -161,6 +163,7 @@ class ProcessPool implements Pool {
       });
     });
     void this.#track(child);
+    spec.onSpawn?.(child);
     try {
       await child.waitUntilReady(spec.readyTimeoutMs ?? defaultReadyTimeoutMs, signal);
     } catch (error) {

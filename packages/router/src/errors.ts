@@ -15,6 +15,7 @@ const codes = {
   notFound: "NOT_FOUND",
   conflict: "CONFLICT",
   precondition: "PRECONDITION_FAILED",
+  limit: "TOO_MANY_REQUESTS",
   unavailable: "SERVICE_UNAVAILABLE",
   internal: "INTERNAL_SERVER_ERROR",
 } as const satisfies Record<ErrorKind, TRPCError["code"]>;

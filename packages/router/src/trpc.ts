@@ -7,6 +7,7 @@ import {
   Forbidden,
   isPermission,
   isPermitted,
+  type OpenStream,
   type Permission,
   type Principal,
   requireUser,
@@ -33,6 +34,13 @@ const t = initTRPC
   .meta<ProcedureMeta>()
   .create({
     transformer,
+    sse: {
+      // Proxies close connections that are silent for a minute or less, and a reader notices one that has died.
+      ping: { enabled: true, intervalMs: 15_000 },
+      client: { reconnectAfterInactivityMs: 40_000 },
+      // A reader comes again after that, so that a peer that vanished without a word is not kept for long.
+      maxDurationMs: 60 * 60_000,
+    },
     errorFormatter({ shape, error, ctx }) {
       const answer = answerFor(error);
       return {
@@ -62,34 +70,71 @@ export function procedure(permission: Permission) {
   return t.procedure.meta({ permission }).use(async ({ ctx, path, type, next, signal, getRawInput }) => {
     const routerContext = ctx as RouterContext;
     let principal: Principal = anonymous;
+    let stream: OpenStream | undefined;
     const result = await (async () => {
       try {
         // A public procedure does not look at credentials: a client with a dead token must be able to sign in.
         if (permission !== "public") principal = await routerContext.authenticate();
         requirePermission(principal, permission);
         refuseHostileShape(await getRawInput());
+        if (type === "subscription") stream = openStream(routerContext, principal, signal);
       } catch (error) {
         return { ok: false as const, error: asTrpcError(error) };
       }
       const context: Context = {
         ...routerContext,
         principal,
-        signal: signal ?? new AbortController().signal,
+        signal: AbortSignal.any([signal, stream?.signal].filter((given) => given !== undefined)),
       };
       return await next({ ctx: context });
     })();
+    const where = { procedure: path, requestId: routerContext.request.id };
+    if (result.ok && stream !== undefined) {
+      // What a subscription resolves with, as the compiler makes sure where one is written.
+      const values = result.data as AsyncIterable<unknown>;
+      return { ...result, data: relay(values, stream, (error) => routerContext.reportDefect(error, where)) };
+    }
     if (result.ok) return result;
+    stream?.close();
     const answer = answerFor(result.error);
     if (answer.kind === "internal") {
-      routerContext.reportDefect(result.error.cause ?? result.error, {
-        procedure: path,
-        requestId: routerContext.request.id,
-      });
+      routerContext.reportDefect(result.error.cause ?? result.error, where);
     }
     if (!neverBegan(result.error))
       await auditRefusal(routerContext, principal, { procedure: path, type, answer });
     throw toWireError(result.error);
   });
+}
+
+/** @throws LimitReached, Unavailable */
+function openStream(
+  { streams }: RouterContext,
+  principal: Principal,
+  signal: AbortSignal | undefined,
+): OpenStream {
+  const stream = streams.open(principal);
+  // Whoever leaves before the first value never begins to iterate, and so never comes to the end of it.
+  signal?.addEventListener("abort", () => stream.close(), { once: true });
+  return stream;
+}
+
+/** Hands on the values of a subscription. An error in their midst is told as one before them would be. */
+async function* relay(
+  values: AsyncIterable<unknown>,
+  stream: OpenStream,
+  reportDefect: (error: unknown) => void,
+): AsyncGenerator<unknown, void> {
+  try {
+    yield* values;
+  } catch (error) {
+    // The reader has left, or shall come again: nothing to tell.
+    if (error instanceof Error && error.name === "AbortError") throw error;
+    const failure = asTrpcError(error);
+    if (answerFor(failure).kind === "internal") reportDefect(error);
+    throw toWireError(failure);
+  } finally {
+    stream.close();
+  }
 }
 
 /**

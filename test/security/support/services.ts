@@ -1,8 +1,10 @@
 import {
+  createOpenStreams,
   createPasswords,
   createVault,
   defaultSettings,
   loadAccessTokens,
+  openInstanceFeed,
   parseKeyring,
   type Settings,
 } from "@minimcp/core";
@@ -19,13 +21,16 @@ export interface Services extends AsyncDisposable {
 
 /** What a script of an operator has in its hands: the domain's services on the product's database. */
 export async function openServices(product: Product, settings: Partial<Settings> = {}): Promise<Services> {
-  const db = openDatabase({
-    url: product.database.apiUrl,
-    applicationName: "test script",
-    maxConnections: 2,
-  });
+  await using resources = new AsyncDisposableStack();
+  const database = { url: product.database.apiUrl, applicationName: "test script" };
+  const db = resources.use(openDatabase({ ...database, maxConnections: 2 }));
   const vault = createVault(parseKeyring(testMasterKey));
   const defects: unknown[] = [];
+  const onError = (error: unknown): void => void defects.push(error);
+  const gatewayUrl = "http://127.0.0.1:5001";
+  const feed = resources.use(openInstanceFeed({ db, database, gatewayUrl, onError }));
+  const streams = resources.use(createOpenStreams({ db, maxPerUser: 20, onError }));
+  const acquired = resources.move();
   return {
     defects,
     context: {
@@ -33,10 +38,12 @@ export async function openServices(product: Product, settings: Partial<Settings>
       vault,
       passwords: createPasswords({ memoryKiB: 1024, passes: 1 }),
       accessTokens: await loadAccessTokens(db, vault, product.api.url),
-      settings: { ...defaultSettings, gatewayUrl: "http://127.0.0.1:5001", revokeWaitMs: 200, ...settings },
+      feed,
+      streams,
+      settings: { ...defaultSettings, gatewayUrl, revokeWaitMs: 200, ...settings },
       request: { id: "request-of-a-script", ipAddress: null, userAgent: null },
-      reportDefect: (error) => void defects.push(error),
+      reportDefect: onError,
     },
-    [Symbol.asyncDispose]: () => db[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => acquired.disposeAsync(),
   };
 }

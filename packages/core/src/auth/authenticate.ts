@@ -1,11 +1,13 @@
-import type { Database } from "@minimcp/db";
+import type { Database, Transaction } from "@minimcp/db";
 import { sessions, users } from "@minimcp/db/schema";
-import { and, eq, gt, isNull, sql } from "drizzle-orm";
+import { and, eq, lt, type SQL, sql } from "drizzle-orm";
 
-import { databaseActor } from "../context.ts";
+import { databaseActor, type Settings } from "../context.ts";
 import { Unauthenticated } from "../errors.ts";
-import { anonymous, type Principal, system, type UserRole } from "../principal.ts";
+import { anonymous, type Principal, system, type UserPrincipal, type UserRole } from "../principal.ts";
 import type { AccessTokens } from "../token/access-token.ts";
+import { digestToken } from "../token/opaque-token.ts";
+import { isLiveSession } from "./live-session.ts";
 
 export interface Authenticator {
   /**
@@ -16,15 +18,21 @@ export interface Authenticator {
 }
 
 interface LiveSession {
+  id: string;
   userId: string;
   role: UserRole;
+  /** The account's epoch now. */
   epoch: number;
+  /** And when the session's bearer was issued; null for a session that has tokens in its place. */
+  bearerEpoch: number | null;
 }
 
 /** So long a sign-out or a suspension may take to reach this process. */
 const rememberMs = 1_000;
 /** How many sessions' states are remembered. */
 const maxRemembered = 10_000;
+/** Using a bearer keeps its session alive, and is written down at most this often. */
+const touchSeconds = 60;
 
 /**
  * Checks bearer tokens. That a session is live and its user unchanged is asked of the database, and the answer is
@@ -33,40 +41,76 @@ const maxRemembered = 10_000;
 export function createAuthenticator({
   db,
   accessTokens,
+  settings,
 }: {
   db: Database;
   accessTokens: AccessTokens;
+  settings: Pick<Settings, "bearerIdleMinutes">;
 }): Authenticator {
   const remembered = new Map<string, { session: LiveSession | null; until: number }>();
 
-  async function readSession(sessionId: string): Promise<LiveSession | null> {
-    const known = remembered.get(sessionId);
+  async function readSession(key: string, which: SQL): Promise<LiveSession | null> {
+    const known = remembered.get(key);
     if (known !== undefined && known.until > performance.now()) return known.session;
     const asked = performance.now();
-    const [row] = await db.as(databaseActor(system("auth")), (tx) =>
-      tx
-        .select({ userId: users.id, role: users.role, epoch: users.tokenEpoch })
+    const session = await db.as(databaseActor(system("auth")), async (tx) => {
+      const [row] = await tx
+        .select({
+          id: sessions.id,
+          userId: users.id,
+          role: users.role,
+          epoch: users.tokenEpoch,
+          bearerEpoch: sessions.bearerEpoch,
+          isUnseen: sql<boolean>`${unseen}`,
+        })
         .from(sessions)
         .innerJoin(users, eq(users.id, sessions.userId))
-        .where(
-          and(
-            eq(sessions.id, sessionId),
-            isNull(sessions.endedAt),
-            gt(sessions.idleExpiresAt, sql`now()`),
-            gt(sessions.absoluteExpiresAt, sql`now()`),
-            eq(users.status, "active"),
-            isNull(users.deletedAt),
-          ),
-        ),
-    );
-    const session = row ?? null;
-    remembered.delete(sessionId);
-    remembered.set(sessionId, { session, until: asked + rememberMs });
+        .where(and(which, isLiveSession));
+      if (row === undefined) return null;
+      const { isUnseen, ...found } = row;
+      if (found.bearerEpoch !== null && isUnseen) await touch(tx, found.id);
+      return found;
+    });
+    remembered.delete(key);
+    remembered.set(key, { session, until: asked + rememberMs });
     if (remembered.size > maxRemembered) {
       const [oldest] = remembered.keys();
       if (oldest !== undefined) remembered.delete(oldest);
     }
     return session;
+  }
+
+  async function touch(tx: Transaction, id: string): Promise<void> {
+    const idleEnd = sql`now() + make_interval(mins => ${settings.bearerIdleMinutes})`;
+    await tx
+      .update(sessions)
+      .set({
+        lastSeenAt: sql`now()`,
+        idleExpiresAt: sql`least(${idleEnd}, ${sessions.absoluteExpiresAt})`,
+      })
+      .where(and(eq(sessions.id, id), unseen));
+  }
+
+  async function checkBearer(token: string): Promise<UserPrincipal> {
+    const hash = digestToken("mss", token);
+    if (hash === null) throw tokenInvalid();
+    const session = await readSession(hash.toString("base64"), eq(sessions.bearerHash, hash));
+    if (session?.bearerEpoch !== session?.epoch || session === null) throw sessionEnded();
+    const { id, userId, role, epoch } = session;
+    return { kind: "user", via: "sessionBearer", userId, role, session: { id, epoch, expiresAt: null } };
+  }
+
+  async function checkAccessToken(token: string): Promise<UserPrincipal> {
+    const { sessionId: id, userId, epoch, expiresAt } = await accessTokens.verify(token);
+    const session = await readSession(id, eq(sessions.id, id));
+    if (session?.userId !== userId || session.epoch !== epoch) throw sessionEnded();
+    return {
+      kind: "user",
+      via: "accessToken",
+      userId,
+      role: session.role,
+      session: { id, epoch, expiresAt },
+    };
   }
 
   return {
@@ -79,18 +123,17 @@ export function createAuthenticator({
           "The Authorization header must be: Bearer, a space, the token.",
         );
       }
-      const claims = await accessTokens.verify(token);
-      const session = await readSession(claims.sessionId);
-      if (session?.userId !== claims.userId || session.epoch !== claims.epoch) {
-        throw new Unauthenticated("auth.sessionEnded", "This session has ended. Sign in again.");
-      }
-      return {
-        kind: "user",
-        via: "accessToken",
-        userId: claims.userId,
-        role: session.role,
-        sessionId: claims.sessionId,
-      };
+      return await (token.startsWith("mss_") ? checkBearer(token) : checkAccessToken(token));
     },
   };
+}
+
+const unseen = lt(sessions.lastSeenAt, sql`now() - make_interval(secs => ${touchSeconds})`);
+
+function tokenInvalid(): Unauthenticated {
+  return new Unauthenticated("auth.tokenInvalid", "This is not a valid session bearer. Sign in again.");
+}
+
+export function sessionEnded(): Unauthenticated {
+  return new Unauthenticated("auth.sessionEnded", "This session has ended. Sign in again.");
 }

@@ -26,12 +26,12 @@ export interface Me {
 
 /** Who the caller is and what they may do. */
 export async function me(ctx: Context): Promise<Me> {
-  const { userId, sessionId } = requireUser(ctx);
+  const { userId, session: origin } = requireUser(ctx);
   return await ctx.db.as(databaseActor(ctx.principal), async (tx) => {
     const [user] = await tx.select(userColumns).from(users).where(eq(users.id, userId));
     if (user === undefined) throw new NotFound("user.notFound", "This account is gone. Sign in again.");
     const [session] =
-      sessionId === null
+      origin === null
         ? []
         : await tx
             .select({
@@ -44,7 +44,7 @@ export async function me(ctx: Context): Promise<Me> {
               userAgent: sessions.userAgent,
             })
             .from(sessions)
-            .where(eq(sessions.id, sessionId));
+            .where(eq(sessions.id, origin.id));
     return { user, permissions: permissionsOf(user.role), session: session ?? null };
   });
 }

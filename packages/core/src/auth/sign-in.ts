@@ -9,16 +9,34 @@ import { system } from "../principal.ts";
 import { EmailAddress } from "../user/person.ts";
 import { userColumns, type UserView } from "../user/user-view.ts";
 import { TypedPassword } from "./passwords.ts";
-import { startSession, type TokenPair } from "./session-tokens.ts";
+import { type SessionBearer, startBearerSession, startSession, type TokenPair } from "./session-tokens.ts";
 
-export const SignIn = z.strictObject({ email: EmailAddress, password: TypedPassword });
+export const SignIn = z.strictObject({
+  email: EmailAddress,
+  password: TypedPassword,
+  /**
+   * What the caller wants to hold: `tokens`, which a program refreshes, or `session`, one bearer that lives for as long
+   * as it is used, for a server that keeps it for a browser.
+   */
+  as: z.enum(["tokens", "session"], "must be tokens or session").default("tokens"),
+});
 export type SignIn = z.infer<typeof SignIn>;
 
-export interface SignedIn {
+interface WithTokens {
   status: "signedIn";
   user: UserView;
   tokens: TokenPair;
+  session?: undefined;
 }
+
+interface WithSession {
+  status: "signedIn";
+  user: UserView;
+  tokens?: undefined;
+  session: SessionBearer;
+}
+
+export type SignedIn = WithTokens | WithSession;
 
 /**
  * Signs a person in with their password.
@@ -37,10 +55,13 @@ export async function signIn(ctx: Context, input: SignIn): Promise<SignedIn> {
     throw new Unauthenticated("auth.badCredentials", "The e-mail address or the password is wrong.");
   }
   const { user, tokenEpoch } = account;
-  const tokens = await ctx.db.as({ userId: user.id, scope: "user" }, async (tx) => {
-    const pair = await startSession(tx, ctx, { id: user.id, tokenEpoch });
+  const holder = { id: user.id, tokenEpoch };
+  return await ctx.db.as({ userId: user.id, scope: "user" }, async (tx) => {
+    const held =
+      input.as === "session"
+        ? { session: await startBearerSession(tx, ctx, holder) }
+        : { tokens: await startSession(tx, ctx, holder) };
     await appendAudit(tx, ctx.request, { action: "auth.signIn", resourceType: "user", resourceId: user.id });
-    return pair;
+    return { status: "signedIn", user, ...held };
   });
-  return { status: "signedIn", user, tokens };
 }

@@ -137,6 +137,11 @@ export const settings = {
     .enum(["invite", "open", "closed"], "must be invite, open or closed")
     .default("invite")
     .describe("Who may create an account: whoever has an invitation, anybody, or nobody."),
+  STREAMS_PER_USER: wholeNumber(1, 1_000)
+    .default(20)
+    .describe(
+      "How many streams (`mcp.watch`, `mcp.watchAll`, `mcp.logs`) one user may have open at an API process at a time.",
+    ),
   LOG_LEVEL: z
     .enum(["debug", "info", "warn", "error"], "must be debug, info, warn or error")
     .default("info")

@@ -60,6 +60,11 @@ export function viewInstance<Row extends InstanceRow>(row: Row, gatewayUrl: stri
   return { ...row, endpoint: endpointOf(row.id, gatewayUrl), isolation: viewIsolation(row.isolation) };
 }
 
+/** Nothing about it changes any more. */
+export function isOver({ state }: Pick<InstanceView, "state">): boolean {
+  return state === "ended" || state === "failed";
+}
+
 export function endpointOf(instanceId: string, gatewayUrl: string): string {
   return `${gatewayUrl}/mcp/${instanceId}`;
 }

@@ -25,11 +25,15 @@ export interface AccessTokenClaims {
   epoch: number;
 }
 
+export interface VerifiedAccessToken extends AccessTokenClaims {
+  expiresAt: Date;
+}
+
 export interface AccessTokens {
   /** @returns the token and its lifetime */
   issue(claims: AccessTokenClaims): Promise<{ token: string; expiresInSeconds: number }>;
   /** @throws Unauthenticated with `auth.tokenExpired` or `auth.tokenInvalid` */
-  verify(token: string): Promise<AccessTokenClaims>;
+  verify(token: string): Promise<VerifiedAccessToken>;
 }
 
 /** A key pair as it lies in the database. */
@@ -45,7 +49,7 @@ const type = "at+jwt";
 const algorithm = "EdDSA";
 const lifetimeSeconds = 15 * 60;
 
-const Payload = z.object({ sub: z.uuid(), sid: z.uuid(), epoch: z.int().min(0) });
+const Payload = z.object({ sub: z.uuid(), sid: z.uuid(), epoch: z.int().min(0), exp: z.number() });
 
 export async function createSigningKey(vault: Vault): Promise<SigningKeyRow> {
   const { privateKey, publicKey } = await generateKeyPair(algorithm, { crv: "Ed25519", extractable: true });
@@ -110,8 +114,8 @@ export async function createAccessTokens(options: {
             requiredClaims: ["exp", "iat", "nbf", "jti"],
           },
         );
-        const { sub, sid, epoch } = Payload.parse(payload);
-        return { userId: sub, sessionId: sid, epoch };
+        const { sub, sid, epoch, exp } = Payload.parse(payload);
+        return { userId: sub, sessionId: sid, epoch, expiresAt: new Date(exp * 1_000) };
       } catch (error) {
         if (error instanceof errors.JWTExpired) {
           throw new Unauthenticated(

@@ -9,7 +9,7 @@ import { crc32 } from "node:zlib";
  * The prefix and the checksum let secret scanners find a leaked token with certainty, and let the gateway refuse
  * a mistyped one without asking the database.
  */
-export type TokenPrefix = "mcp" | "mrt" | "inv";
+export type TokenPrefix = "mcp" | "mss" | "mrt" | "inv";
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const secretLength = 43;

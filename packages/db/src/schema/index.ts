@@ -1,6 +1,7 @@
 export { apiKeyProviders, apiKeys } from "./api-keys.ts";
 export { auditEvents, auditResults, auditSchema } from "./audit.ts";
 export { credentials } from "./credentials.ts";
+export { instanceLogLines, logStreams } from "./instance-log-lines.ts";
 export { instanceTokens } from "./instance-tokens.ts";
 export { endReasons, instances, instanceStates } from "./instances.ts";
 export { invitations } from "./invitations.ts";

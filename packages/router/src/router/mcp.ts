@@ -1,6 +1,8 @@
 import {
   CreateInstance,
   createInstance,
+  FollowLog,
+  followLog,
   getInstance,
   getReceipt,
   InstanceId,
@@ -9,9 +11,12 @@ import {
   listTypes,
   NoInput,
   revokeInstance,
+  watchInstance,
+  watchInstances,
 } from "@minimcp/core";
 import type { TRPCRouterRecord } from "@trpc/server";
 
+import { trackLines } from "../track-lines.ts";
 import { procedure } from "../trpc.ts";
 
 export const mcp = {
@@ -33,4 +38,13 @@ export const mcp = {
   revoke: procedure("mcp:delete:own")
     .input(InstanceId)
     .mutation(({ ctx, input }) => revokeInstance(ctx, input)),
+  watch: procedure("mcp:read:own")
+    .input(InstanceId)
+    .subscription(({ ctx, input }) => watchInstance(ctx, input)),
+  watchAll: procedure("mcp:read:own")
+    .input(NoInput)
+    .subscription(({ ctx }) => watchInstances(ctx)),
+  logs: procedure("mcp:read:own")
+    .input(FollowLog)
+    .subscription(({ ctx, input }) => trackLines(followLog(ctx, input))),
 } satisfies TRPCRouterRecord;
