@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+// @boundaries-ignore It stands in front of a database, and db's tests need it as much.
 import { openSocketRelay } from "../../packages/db/test/support/socket-relay.ts";
 import { createAdmin } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";

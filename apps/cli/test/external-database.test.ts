@@ -5,8 +5,8 @@ import { expect, test } from "vitest";
 
 // @boundaries-ignore The database of a test is a copy made by the run's one server, which belongs to no room.
 import { createTestDatabase } from "../../../test/support/database.ts";
-import { until } from "../../../test/support/until.ts";
 import { environmentOf, Machine } from "./support/machine.ts";
+import { until } from "./support/until.ts";
 
 test("a given database is used and none is made; the configured administrator can sign in; Ctrl-C ends all", async () => {
   await using database = await createTestDatabase();

@@ -13,10 +13,11 @@ import type {
 } from "@minimcp/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+// @boundaries-ignore What the tests of all rooms share belongs to no room.
 import { callTool } from "../../../test/support/instances.ts";
-import { until } from "../../../test/support/until.ts";
 import type { ProductStatus } from "../src/supervisor/product-status.ts";
 import { environmentOf, Machine, type Started } from "./support/machine.ts";
+import { until } from "./support/until.ts";
 
 const email = "ada@example.com";
 const password = "four unrelated words together";

@@ -1,11 +1,11 @@
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { until } from "../../../test/support/until.ts";
 import { FIXTURE } from "./support/fixture.ts";
 import { post, sendLegacy, sendModern } from "./support/raw-client.ts";
 import { runServer } from "./support/run-server.ts";
 import type { RunningServer } from "./support/run-server.ts";
+import { until } from "./support/until.ts";
 
 let server: RunningServer;
 beforeAll(async () => {

@@ -7,9 +7,9 @@ import { StreamableHTTPClientTransport as LegacyTransport } from "@modelcontextp
 import { CallToolResultSchema } from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { until } from "../../../test/support/until.ts";
 import { runServer } from "./support/run-server.ts";
 import type { RunningServer } from "./support/run-server.ts";
+import { until } from "./support/until.ts";
 
 let server: RunningServer;
 beforeAll(async () => {

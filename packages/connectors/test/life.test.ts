@@ -2,11 +2,11 @@ import { existsSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
-import { until } from "../../../test/support/until.ts";
 import { FIXTURE } from "./support/fixture.ts";
 import { sendLegacy, sendModern } from "./support/raw-client.ts";
 import { isAlive, listDescendants, runServer } from "./support/run-server.ts";
 import type { RunningServer } from "./support/run-server.ts";
+import { until } from "./support/until.ts";
 
 const callTool = (name: string) => ({ method: "tools/call", params: { name, arguments: { message: "hi" } } });
 

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 // @boundaries-ignore The database of a test is a copy made by the run's one server, which belongs to no room.
 import { createTestDatabase, type TestDatabase } from "../../../test/support/database.ts";
-import { until } from "../../../test/support/until.ts";
 import {
   type Database,
   type DatabaseActor,
@@ -17,6 +16,7 @@ import {
 } from "../src/index.ts";
 import { users } from "../src/schema/index.ts";
 import { openSocketRelay } from "./support/socket-relay.ts";
+import { until } from "./support/until.ts";
 
 const system: DatabaseActor = { userId: null, scope: "system" };
 

@@ -7,7 +7,6 @@ import { dirname, join } from "node:path";
 import { Client } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
-import { until } from "../../../test/support/until.ts";
 import { locateBinaries, makeBinariesReadable } from "../src/embedded/binaries.ts";
 import { isOpenToOthers } from "../src/embedded/directories.ts";
 import {
@@ -24,6 +23,7 @@ import {
   startSupervisor,
   type SupervisorOptions,
 } from "./support/supervisor.ts";
+import { until } from "./support/until.ts";
 
 const isRoot = process.getuid?.() === 0;
 /** An account that every Linux has; a user of the product without root. */

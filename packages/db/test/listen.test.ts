@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 // @boundaries-ignore The database of a test is a copy made by the run's one server, which belongs to no room.
 import { createTestDatabase, type TestDatabase } from "../../../test/support/database.ts";
-import { until } from "../../../test/support/until.ts";
 import {
   type Database,
   type Listener,
@@ -14,6 +13,7 @@ import {
   openListener,
 } from "../src/index.ts";
 import { openSocketRelay } from "./support/socket-relay.ts";
+import { until } from "./support/until.ts";
 
 let testDatabase: TestDatabase;
 let database: Database;

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { until } from "../../../test/support/until.ts";
 import {
   assertCurrentSchema,
   buildDatabaseUrl,
@@ -17,6 +16,7 @@ import {
 } from "../src/index.ts";
 import { administer, hasDebianPostgres, startDebianPostgres } from "./support/debian-postgres.ts";
 import { writeMigrations } from "./support/migrations.ts";
+import { until } from "./support/until.ts";
 
 const passwords = { api: { password: "api-password" }, worker: { password: "worker-password" } };
 

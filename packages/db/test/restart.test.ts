@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 
-import { until } from "../../../test/support/until.ts";
 import {
   type DatabaseActor,
   DatabaseUnavailable,
@@ -13,6 +12,7 @@ import {
   startEmbeddedPostgres,
 } from "../src/index.ts";
 import { readPostmasterPid } from "./support/supervisor.ts";
+import { until } from "./support/until.ts";
 
 const system: DatabaseActor = { userId: null, scope: "system" };
 

@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { until } from "../../../test/support/until.ts";
 import {
   type Asked,
   ask,
@@ -14,6 +13,7 @@ import {
   sendRaw,
   token,
 } from "./harness.ts";
+import { until } from "./until.ts";
 
 /** Attack: find an endpoint, a token, or a way past the door, without holding the instance's own token. */
 

@@ -3,8 +3,8 @@ import { text } from "node:stream/consumers";
 
 import { expect, test } from "vitest";
 
-import { until } from "../../../test/support/until.ts";
 import { ask, chunksOf, host, open, openHouse, ping, token } from "./harness.ts";
+import { until } from "./until.ts";
 
 function handleCount(): number {
   return process.getActiveResourcesInfo().filter((kind) => /Socket|Pipe|Server/.test(kind)).length;

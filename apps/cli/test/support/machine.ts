@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
-import { until } from "../../../../test/support/until.ts";
 import type { ProductStatus } from "../../src/supervisor/product-status.ts";
+import { until } from "./until.ts";
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
