@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import type { StoredTokens, TokenStore } from "@minimcp/client";
 
+import { errorCode } from "../error-code.ts";
 import { Failure } from "../failure.ts";
 import { waitForLock } from "../file-lock.ts";
 
@@ -83,8 +84,7 @@ export class Credentials {
     try {
       text = await readFile(this.#path, "utf8");
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT")
-        return { version: 1, current: null, accounts: {} };
+      if (errorCode(error) === "ENOENT") return { version: 1, current: null, accounts: {} };
       throw error;
     }
     try {

@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError } from "@minimcp/core";
 
 import type { ServerSettings } from "../env.ts";
+import { errorCode } from "../error-code.ts";
 import { describeError } from "../failure.ts";
 
 const pollMs = 100;
@@ -37,7 +38,7 @@ async function tryPort(host: string, port: number): Promise<string | undefined> 
     server.listen(port, host);
     await once(server, "listening");
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = errorCode(error);
     if (code === "EADDRINUSE") {
       return `port ${port} on ${host} is in use by another program; end that, or set another port`;
     }

@@ -3,6 +3,7 @@ import http, { type IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 
+import { errorCode } from "../error-code.ts";
 import { Failure } from "../failure.ts";
 import { waitForLock } from "../file-lock.ts";
 import type { Home } from "./home.ts";
@@ -42,7 +43,7 @@ export async function stopProduct(
   } catch (error) {
     signal.throwIfAborted();
     // It was killed meanwhile: over is over.
-    if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") throw error;
+    if (errorCode(error) !== "ECONNRESET") throw error;
   }
   // It says goodbye just before it lets go of the home; a start that follows at once must find it free.
   (await waitForLock(home.lock, answerTimeoutMs))[Symbol.dispose]();
@@ -63,7 +64,7 @@ async function call(
       http.request({ socketPath, method, path, signal, agent: false }, resolve).once("error", reject).end();
     });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = errorCode(error);
     if (code === "ENOENT" || code === "ECONNREFUSED") return undefined;
     if (code === "EACCES") throw otherUser(home);
     throw error;

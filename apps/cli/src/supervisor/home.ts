@@ -3,6 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { chmod, link, lstat, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
+import { errorCode } from "../error-code.ts";
 import { exitCode } from "../exit-code.ts";
 import { Failure } from "../failure.ts";
 
@@ -72,7 +73,7 @@ async function makeDirectory(path: string, mode: number): Promise<void> {
     if ((found.mode & 0o7777) !== mode) await chmod(path, mode);
   } catch (error) {
     if (error instanceof Failure) throw error;
-    const { code } = error as NodeJS.ErrnoException;
+    const code = errorCode(error);
     throw new Failure(
       `The directory ${path} cannot be used (${code}). Choose another MINIMCP_HOME, or correct its owner.`,
       exitCode.configuration,
@@ -90,7 +91,7 @@ export async function ensureSecret(home: Home, name: string, make: () => string)
   try {
     await link(draft, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    if (errorCode(error) !== "EEXIST") throw error;
   } finally {
     await rm(draft);
   }
@@ -104,7 +105,7 @@ export async function readSecret(home: Home, name: string): Promise<string> {
     return (await readFile(path, "utf8")).trim();
   } catch (error) {
     throw new Failure(
-      `The secret ${path} cannot be read (${(error as NodeJS.ErrnoException).code}). Use the user and the settings of \`minimcp start\`.`,
+      `The secret ${path} cannot be read (${errorCode(error)}). Use the user and the settings of \`minimcp start\`.`,
     );
   }
 }
