@@ -41,9 +41,18 @@ const walls: Record<Room, ImportPattern[]> = {
   ],
   client: [
     {
-      group: ["*", "!*.ts", "!@trpc", "@trpc/*", "!@trpc/client", "!@trpc/client/**", "!superjson"],
+      group: [
+        "*",
+        "!*.ts",
+        "!@trpc",
+        "@trpc/*",
+        "!@trpc/client",
+        "!@trpc/client/**",
+        "!superjson",
+        "!@trpc/tanstack-react-query",
+      ],
       allowTypeImports: true,
-      message: `client imports only @trpc/client and superjson at run time, and nothing but types of the server: it runs in browsers and at the edge. ${house}`,
+      message: `client imports only @trpc/client and superjson at run time, its React entry tRPC's React package too, and nothing but types of the server: it runs in browsers and at the edge. ${house}`,
     },
   ],
   shared: [

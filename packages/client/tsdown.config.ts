@@ -5,18 +5,20 @@ import { defineConfig } from "tsdown";
 const trpcLicense = readFileSync("node_modules/@trpc/client/LICENSE", "utf8").trim();
 
 export default defineConfig({
-  entry: "src/index.ts",
+  entry: { index: "src/index.ts", react: "src/react.ts" },
   platform: "neutral",
   target: "es2022",
   tsconfig: "../tsconfig.declarations.json",
   dts: true,
-  banner: {
-    dts: `/*!\nHolds type declarations of @trpc/client and @trpc/server:\n\n${trpcLicense}\n*/`,
-  },
+  // The names of the packed files stay the same from one version to the next.
+  hash: false,
+  banner: ({ fileName }) =>
+    fileName === "index.js" ? "" : `/*!\nHolds parts of tRPC (https://trpc.io):\n\n${trpcLicense}\n*/`,
   deps: {
-    // A build that would need more at its users' fails, in code and in declarations.
-    onlyImport: ["@trpc/client", "superjson"],
-    onlyBundle: ["@trpc/client", "@trpc/server"],
+    // A build that would need more at its users' fails, in code and in declarations. Only react.js needs the last two.
+    onlyImport: ["@trpc/client", "@trpc/server", "superjson", "@tanstack/react-query", "react"],
+    // tRPC's React package is bundled because it insists on one exact version of tRPC beside it, and on React for all.
+    onlyBundle: ["@trpc/client", "@trpc/server", "@trpc/tanstack-react-query"],
     dts: {
       // The types of our own packages, which are not published; and of tRPC, whose declarations name Node's and those
       // of ws, so that whoever checks the declarations of libraries would have to install both. Of db only what its

@@ -1,47 +1,27 @@
-import { execFile } from "node:child_process";
-import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const packageFolder = join(root, "packages/client");
-const clientBin = join(packageFolder, "node_modules/.bin");
-const rootBin = join(root, "node_modules/.bin");
+import {
+  clientFolder,
+  compilerOptions,
+  type Consumer,
+  createConsumer,
+  rootBin,
+  run,
+  runOrFail,
+} from "./support/consumer.ts";
 
-/** Runs a program with the workspace's own Node, and gives what it printed whether it succeeded or not. */
-async function run(file: string, args: string[], cwd: string) {
-  const path = [rootBin, process.env["PATH"]].join(delimiter);
-  const options = { cwd, env: { ...process.env, PATH: path, NO_COLOR: "1" }, timeout: 120_000 };
-  try {
-    const { stdout, stderr } = await promisify(execFile)(file, args, options);
-    return { succeeded: true, printed: stdout + stderr };
-  } catch (error) {
-    const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
-    return { succeeded: false, printed: `${String(error)}\n${stdout}${stderr}` };
-  }
-}
-
-async function runOrFail(file: string, args: string[], cwd: string): Promise<string> {
-  const { succeeded, printed } = await run(file, args, cwd);
-  if (!succeeded) throw new Error(printed);
-  return printed;
-}
+const clientBin = join(clientFolder, "node_modules/.bin");
 
 const program = `
 import { connection, createMiniMcpClient, isReason, memoryStore, MiniMcpError } from "@minimcp/client";
 import type { InstanceView, RouterInputs, TokenStore } from "@minimcp/client";
 
 const store: TokenStore = memoryStore();
-const client = createMiniMcpClient({ url: URL_OF_SERVER, store });
-const types = await client.mcp.types.query();
-const titles: string[] = types.items.map((type) => type.title);
+const client = createMiniMcpClient({ url: "http://127.0.0.1:9", store });
 
 export async function run(input: RouterInputs["mcp"]["create"]): Promise<InstanceView> {
   const created = await client.mcp.create.mutate({ ...input, expirationMinutes: 60 });
@@ -51,106 +31,71 @@ export async function run(input: RouterInputs["mcp"]["create"]): Promise<Instanc
 }
 
 try {
-  await createMiniMcpClient({ url: "http://127.0.0.1:9" }).mcp.list.query({ live: true });
+  const { items } = await client.mcp.list.query({ live: true });
+  items.map((instance) => instance.createdAt.toISOString());
 } catch (error) {
   if (!(error instanceof MiniMcpError)) throw error;
   const network: boolean = isReason(error, "client.network");
-  console.log(titles.join(), types.items[0]?.provider, network, error.reason satisfies string);
+  console.log(network, error.reason satisfies string);
 }
 `;
-
-const wrong = `
-import { createMiniMcpClient } from "@minimcp/client";
-await createMiniMcpClient({ url: "" }).mcp.create.mutate({ type: "everything", expirationMinuts: 60 });
-`;
-
-const compilerOptions = {
-  module: "nodenext",
-  target: "es2022",
-  lib: ["es2022", "dom"],
-  types: [],
-  strict: true,
-  skipLibCheck: false,
-  outDir: "compiled",
-};
 
 // Compilers and package managers, which other test files leave half a machine.
 vi.setConfig({ testTimeout: 120_000 });
 
-let folder: string;
-let tarball: string;
-const inConsumer = (...parts: string[]) => join(folder, "consumer", ...parts);
-
-/** A MiniMCP API as far as the program needs one. */
-const server = createServer((_, response) => {
-  const item = { title: "Everything", provider: null };
-  response.setHeader("content-type", "application/json");
-  response.end(JSON.stringify({ result: { data: { json: { items: [item], isolation: null } } } }));
-});
+let consumer: Consumer;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "minimcp-packaging-"));
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const address = server.address();
-  const url = typeof address === "object" && address !== null ? `http://127.0.0.1:${address.port}` : "";
-
-  await runOrFail(join(rootBin, "turbo"), ["run", "build", "--filter=@minimcp/client"], root);
-  await runOrFail(join(rootBin, "pnpm"), ["pack", "--pack-destination", folder], packageFolder);
-  const { version } = JSON.parse(await readFile(join(packageFolder, "package.json"), "utf8")) as {
-    version: string;
-  };
-  tarball = join(folder, `minimcp-client-${version}.tgz`);
-
-  await mkdir(inConsumer());
-  await writeFile(inConsumer("package.json"), JSON.stringify({ private: true, type: "module" }));
-  await writeFile(inConsumer("program.ts"), program.replace("URL_OF_SERVER", JSON.stringify(url)));
-  await writeFile(inConsumer("wrong.ts"), wrong);
-  for (const name of ["program", "wrong"]) {
-    const config = { compilerOptions, files: [`${name}.ts`] };
-    await writeFile(inConsumer(`tsconfig.${name}.json`), JSON.stringify(config));
-  }
   // TypeScript is a peer of tRPC; an older one than ours shows that the declarations are not of one version alone.
-  await runOrFail("npm", ["install", "--no-audit", "--no-fund", tarball, "typescript@5.9.3"], inConsumer());
+  consumer = await createConsumer(["typescript@5.9.3"]);
+  await consumer.write("program.ts", program);
+  await consumer.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["program.ts"] }));
 }, 240_000);
 
-afterAll(async () => {
-  server.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => consumer[Symbol.asyncDispose]());
 
 describe("the packed client", () => {
   it("has these files and no others", async () => {
-    const listed = await runOrFail("tar", ["-tzf", tarball], folder);
+    const listed = await runOrFail("tar", ["-tzf", consumer.tarball], consumer.path());
     expect(listed.trim().split("\n").toSorted()).toEqual([
+      "package/CHANGELOG.md",
       "package/LICENSE",
       "package/README.md",
+      "package/dist/create-client.d.ts",
       "package/dist/index.d.ts",
       "package/dist/index.js",
+      "package/dist/react.d.ts",
+      "package/dist/react.js",
       "package/package.json",
     ]);
   });
 
   it("depends on nothing but tRPC and superjson, and imports no more at run time", async () => {
     const manifest = JSON.parse(
-      await readFile(inConsumer("node_modules/@minimcp/client/package.json"), "utf8"),
+      await readFile(consumer.path("node_modules/@minimcp/client/package.json"), "utf8"),
     ) as { dependencies: object; exports: unknown };
     expect(Object.keys(manifest.dependencies)).toEqual(["@trpc/client", "@trpc/server", "superjson"]);
     expect(Object.values(manifest.dependencies)).toEqual(
       expect.arrayContaining([expect.stringMatching(/^\d/)]),
     );
-    expect(manifest.exports).toMatchObject({
+    expect(manifest.exports).toEqual({
       ".": { types: "./dist/index.d.ts", default: "./dist/index.js" },
+      "./react": { types: "./dist/react.d.ts", default: "./dist/react.js" },
+      "./package.json": "./package.json",
     });
-    const code = await readFile(inConsumer("node_modules/@minimcp/client/dist/index.js"), "utf8");
-    const imported = [...code.matchAll(/\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g)];
-    expect(imported.map((match) => match[1] ?? match[2])).toEqual([
-      "@trpc/client/links/httpLink",
-      "superjson",
+    expect(await importsOf("index.js")).toEqual(["@trpc/client/links/httpLink", "superjson"]);
+    expect(await importsOf("react.js")).toEqual([
+      "react",
+      "@trpc/client",
+      "@trpc/server",
+      "@tanstack/react-query",
+      "@trpc/server/unstable-core-do-not-import",
     ]);
   });
 
   it("has declarations that need no other package and tell nothing of the server's insides", async () => {
-    const declarations = await readFile(inConsumer("node_modules/@minimcp/client/dist/index.d.ts"), "utf8");
+    const files = ["create-client.d.ts", "index.d.ts", "react.d.ts"];
+    const declarations = (await Promise.all(files.map(readPacked))).join("\n");
     expect(declarations).toContain("expirationMinutes: number");
     for (const inside of [
       "drizzle",
@@ -161,55 +106,154 @@ describe("the packed client", () => {
       "sealed",
       "passwordHash",
       "tokenHash",
+      "codeHash",
     ]) {
       expect(declarations.match(new RegExp(`.*\\b${inside}\\b.*`))?.[0]).toBeUndefined();
     }
-    expect(declarations).not.toMatch(/^import\b|\bimport\(/m);
-    expect(declarations).not.toMatch(/@minimcp\/(?!client\b)/);
+    expect(declarations).not.toMatch(/\bimport\("|@minimcp\/(?!client\b)/);
+    expect(await importsOf("index.d.ts")).toEqual(["./create-client.js"]);
+    expect(await importsOf("create-client.d.ts")).toEqual([]);
+    expect(await importsOf("react.d.ts")).toEqual(["./create-client.js", "@tanstack/react-query"]);
   });
 
   it.each([
     ["TypeScript 7", join(rootBin, "tsc")],
     ["TypeScript 5.9", "node_modules/.bin/tsc"],
-  ])("compiles strictly outside the workspace with %s, which names a wrong field", async (_, compiler) => {
-    expect(await run(compiler, ["-p", "tsconfig.program.json"], inConsumer())).toMatchObject({
-      succeeded: true,
-    });
-    const refused = await run(compiler, ["-p", "tsconfig.wrong.json", "--noEmit"], inConsumer());
-    expect(refused.succeeded).toBe(false);
-    expect(refused.printed.match(/error TS\d+/g)).toHaveLength(1);
-    expect(refused.printed).toMatch(/wrong\.ts\(3,\d+\): error .*'expirationMinuts'/);
-  });
-
-  it("runs on the product's Node and on every other that the machine has", async () => {
-    await runOrFail(join(rootBin, "tsc"), ["-p", "tsconfig.program.json"], inConsumer());
-    const found = await run("which", ["-a", "node"], folder);
-    const nodes = new Set([process.execPath, ...found.printed.trim().split("\n")]);
-    for (const node of nodes) {
-      const { printed } = await run(node, ["compiled/program.js"], inConsumer());
-      expect(`${node}: ${printed}`).toBe(`${node}: Everything null true client.network\n`);
-    }
+  ])("compiles strictly outside the workspace with %s, and what it compiles to runs", async (_, compiler) => {
+    await runOrFail(compiler, ["-p", "tsconfig.json", "--outDir", "compiled"], consumer.path());
+    const { printed } = await run("node", ["compiled/program.js"], consumer.path());
+    expect(printed).toBe("true client.network\n");
   });
 
   it("is clean for publint and Are The Types Wrong", async () => {
-    const published = await run(join(clientBin, "publint"), ["run", tarball, "--strict"], folder);
+    const published = await run(
+      join(clientBin, "publint"),
+      ["run", consumer.tarball, "--strict"],
+      consumer.path(),
+    );
     expect(published).toMatchObject({ succeeded: true });
     const typed = await run(
       join(clientBin, "attw"),
-      [tarball, "--profile", "esm-only", "--no-definitely-typed"],
-      folder,
+      [consumer.tarball, "--profile", "esm-only", "--no-definitely-typed"],
+      consumer.path(),
     );
     expect(typed).toMatchObject({ succeeded: true });
   });
 
   it("is at most 12 kB with everything of its dependencies that it uses", async () => {
-    await mkdir(inConsumer("bundle"));
-    await writeFile(inConsumer("bundle/package.json"), JSON.stringify({ private: true, type: "module" }));
-    await writeFile(inConsumer("bundle/all.js"), 'export * from "@minimcp/client";\n');
+    await consumer.write("bundle/package.json", JSON.stringify({ private: true, type: "module" }));
+    await consumer.write("bundle/all.js", 'export * from "@minimcp/client";\n');
     const flags = ["--no-config", "--no-dts", "--minify", "--platform", "browser", "--out-dir", "out"];
-    await runOrFail(join(clientBin, "tsdown"), ["all.js", ...flags], inConsumer("bundle"));
-    const bundle = await readFile(inConsumer("bundle/out/all.js"));
+    await runOrFail(join(clientBin, "tsdown"), ["all.js", ...flags], consumer.path("bundle"));
+    const bundle = await readFile(consumer.path("bundle/out/all.js"));
     expect(bundle.toString()).not.toContain("@trpc/client");
     expect(gzipSync(bundle, { level: 9 }).length).toBeLessThanOrEqual(12_000);
+  });
+});
+
+function readPacked(file: string): Promise<string> {
+  return readFile(consumer.path("node_modules/@minimcp/client/dist", file), "utf8");
+}
+
+async function importsOf(file: string): Promise<(string | undefined)[]> {
+  const imported = (await readPacked(file)).matchAll(
+    /^(?:import|export)\b[^"'\n]*\bfrom "([^"]+)"|^import "([^"]+)"/gm,
+  );
+  return [...imported].map((match) => match[1] ?? match[2]);
+}
+
+function fileOf(mistake: string): string {
+  return `${mistake.replaceAll(" ", "-")}.ts`;
+}
+
+/** What goes wrong in a consumer's program, and what the compiler's first line must say of it. */
+const mistakes: Record<string, { code: string; says: string | RegExp }> = {
+  "a field that is misspelt": {
+    code: `await client.mcp.create.mutate({ type: "everything", expirationMinuts: 60 });`,
+    says: "'expirationMinuts' does not exist",
+  },
+  "a field that there is not": {
+    code: `await client.mcp.create.mutate({ type: "everything", expirationMinutes: 60, userId: "x" });`,
+    says: "'userId' does not exist",
+  },
+  "a field that is missing": {
+    code: `await client.mcp.create.mutate({ type: "everything" });`,
+    says: "Property 'expirationMinutes' is missing",
+  },
+  "a value of another type": {
+    code: `await client.mcp.create.mutate({ type: "everything", expirationMinutes: "60" });`,
+    says: "Type 'string' is not assignable to type 'number'",
+  },
+  "a value that is not on the list": {
+    code: `await client.apiKey.create.mutate({ provider: "gitlab", label: "work", secret: "s" });`,
+    says: `Type '"gitlab"' is not assignable to type '"figma" | "github" | "google"'`,
+  },
+  "an input where there is none": {
+    code: `await client.apiKey.list.query({ limit: 3 });`,
+    says: "Type 'number' is not assignable to type 'never'",
+  },
+  "no input where there is one": {
+    code: `await client.mcp.get.query();`,
+    says: /Expected \d-\d arguments, but got 0/,
+  },
+  "a procedure that is misspelt": {
+    code: `await client.mcp.creat.mutate({ type: "everything", expirationMinutes: 60 });`,
+    says: "Did you mean 'create'?",
+  },
+  "a noun that is misspelt": {
+    code: `await client.apiKeys.list.query();`,
+    says: "Property 'apiKeys' does not exist on type 'MiniMcpClient'. Did you mean 'apiKey'?",
+  },
+  "a mutation that is queried": {
+    code: `await client.mcp.create.query({ type: "everything", expirationMinutes: 60 });`,
+    says: "Property 'query' does not exist",
+  },
+  "a field that no answer has": {
+    code: `console.log((await client.mcp.list.query()).items[0]?.token);`,
+    says: "Property 'token' does not exist on type 'InstanceView'",
+  },
+  "a reason that is misspelt": {
+    code: `isReason(new Error(), "apiKey.notfound");`,
+    says: `'"apiKey.notfound"' is not assignable to parameter of type 'MiniMcpErrorReason'`,
+  },
+  "a client without an address": {
+    code: `createMiniMcpClient({ token: "mmp_" });`,
+    says: "Argument of type '{ token: string; }' is not assignable to parameter of type 'ClientOptions'",
+  },
+};
+
+describe("a mistake in a consumer's program is told in one short line that names it:", () => {
+  const longestLine = 450;
+  const told = new Map<string, string[]>();
+
+  beforeAll(async () => {
+    for (const [mistake, { code }] of Object.entries(mistakes)) {
+      await consumer.write(
+        `mistakes/${fileOf(mistake)}`,
+        `import { createMiniMcpClient, isReason } from "@minimcp/client";
+const client = createMiniMcpClient({ url: "http://127.0.0.1:5000" });
+export { client, isReason };
+${code}
+`,
+      );
+    }
+    await consumer.write(
+      "mistakes/tsconfig.json",
+      JSON.stringify({ compilerOptions: { ...compilerOptions, noEmit: true } }),
+    );
+    const { printed } = await run(join(rootBin, "tsc"), ["-p", "mistakes"], consumer.path());
+    for (const line of printed.split("\n")) {
+      const [, file, position, message] = /^mistakes\/(.+\.ts)\((\d+),\d+\): error (.*)$/.exec(line) ?? [];
+      if (file === undefined || message === undefined) continue;
+      told.set(file, [...(told.get(file) ?? []), `line ${position}: ${message}`]);
+    }
+  }, 120_000);
+
+  it.each(Object.keys(mistakes))("%s", (mistake) => {
+    const [line = "", ...more] = told.get(fileOf(mistake)) ?? [];
+    expect(more).toEqual([]);
+    expect(line).toMatch(/^line 4: /);
+    expect(line).toMatch(mistakes[mistake]?.says ?? "");
+    expect(line.length).toBeLessThanOrEqual(longestLine);
   });
 });

@@ -1,12 +1,14 @@
 import type { AppRouter } from "@minimcp/shared";
 import type { TRPCClient } from "@trpc/client";
 
+import { isRecord } from "./is-record.ts";
 import type { Call } from "./send-call.ts";
 
 type Send = (call: Call) => Promise<unknown>;
 
 interface CallOptions {
-  signal?: AbortSignal | undefined;
+  /** Null from tRPC's integration with TanStack Query where it hands over none. */
+  signal?: AbortSignal | null | undefined;
 }
 
 /** The procedures as tRPC's own client has them: `mcp.create.mutate(input, { signal })`. */
@@ -14,10 +16,22 @@ export function createProcedures(send: Send): TRPCClient<AppRouter> {
   const sendAs =
     (type: Call["type"]) =>
     (path: string, input?: unknown, options?: CallOptions): Promise<unknown> =>
-      send({ type, path, input, signal: options?.signal });
+      send({ type, path, input, signal: options?.signal ?? undefined });
   // Under this symbol tRPC's integrations, such as the one with TanStack Query, look for a client's plain functions.
-  const untyped = { query: sendAs("query"), mutation: sendAs("mutation") };
+  const query = sendAs("query");
+  const untyped = {
+    query: (path: string, input?: unknown, options?: CallOptions) =>
+      query(path, withoutDirection(input), options),
+    mutation: sendAs("mutation"),
+  };
   return Object.assign(Object.create(proxyAt([], send)), { [Symbol.for("trpc_untypedClient")]: untyped });
+}
+
+/** An infinite query of tRPC's integration adds which way it goes, and the server refuses fields that it does not know. */
+function withoutDirection(input: unknown): unknown {
+  if (!isRecord(input)) return input;
+  const { direction: _, ...rest } = input;
+  return rest;
 }
 
 const callTypes: ReadonlyMap<string | undefined, Call["type"]> = new Map([
@@ -34,7 +48,7 @@ function proxyAt(path: readonly string[], send: Send): object {
     apply(_, __, [input, options]: [unknown, CallOptions?]) {
       const type = callTypes.get(path.at(-1));
       if (type === undefined) throw new TypeError(`${path.join(".")} must end with query or mutate`);
-      return send({ type, path: path.slice(0, -1).join("."), input, signal: options?.signal });
+      return send({ type, path: path.slice(0, -1).join("."), input, signal: options?.signal ?? undefined });
     },
   });
 }
