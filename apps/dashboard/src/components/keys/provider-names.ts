@@ -1,0 +1,7 @@
+import type { ApiKeyProvider } from "@minimcp/client";
+
+export const providerNames: Record<ApiKeyProvider, string> = {
+  github: "GitHub",
+  figma: "Figma",
+  google: "Google",
+};

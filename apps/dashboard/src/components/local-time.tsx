@@ -1,0 +1,18 @@
+"use client";
+
+import { useSyncExternalStore } from "react";
+
+const format: Intl.DateTimeFormatOptions = { dateStyle: "medium", timeStyle: "short" };
+
+const neverChanges = () => () => undefined;
+
+/** A moment in the reader's language and zone, which the server does not know: it writes UTC. */
+export function LocalTime({ ms }: { ms: number }) {
+  const date = new Date(ms);
+  const text = useSyncExternalStore(
+    neverChanges,
+    () => date.toLocaleString(undefined, format),
+    () => `${date.toLocaleString("en-GB", { ...format, timeZone: "UTC" })} UTC`,
+  );
+  return <time dateTime={date.toISOString()}>{text}</time>;
+}

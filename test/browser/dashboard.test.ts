@@ -1,0 +1,173 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import axe from "axe-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { type Account, createAdmin, password } from "../support/accounts.ts";
+import { hasChromium, type RunningDashboard, startChromium, startDashboard } from "../support/dashboard.ts";
+import { echo } from "../support/instances.ts";
+import { type Product, startProduct } from "../support/product.ts";
+
+const output = fileURLToPath(new URL("../output/dashboard", import.meta.url));
+const widths = [390, 820, 1440];
+
+describe.runIf(hasChromium())("the dashboard in a browser", () => {
+  let product: Product;
+  let owner: Account;
+  let dashboard: RunningDashboard;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  /** What the browser complained about: policies that were violated, scripts that failed, files that are missing. */
+  let complaints: string[];
+
+  beforeAll(async () => {
+    await mkdir(output, { recursive: true });
+    product = await startProduct();
+    owner = await createAdmin(product);
+    dashboard = await startDashboard({ apiUrl: product.api.url });
+    browser = await startChromium();
+  });
+
+  afterAll(async () => {
+    await browser.close();
+    await dashboard[Symbol.asyncDispose]();
+    await product[Symbol.asyncDispose]();
+  });
+
+  beforeEach(async () => {
+    complaints = [];
+    context = await browser.newContext({ baseURL: dashboard.url });
+    context.setDefaultTimeout(10_000);
+    page = await context.newPage();
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(error.message));
+  });
+
+  afterEach(async () => {
+    await context.close();
+  });
+
+  async function signIn(): Promise<void> {
+    await page.goto("/sign-in");
+    await page.getByLabel("E-mail").fill(owner.email);
+    await page.getByLabel("Password").fill(password);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("heading", { name: "Instances", level: 1 }).waitFor();
+  }
+
+  /** Pictures of the page for people to look at, and axe's judgement of it, in both themes. */
+  async function judge(name: string): Promise<void> {
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      for (const width of widths) {
+        await page.setViewportSize({ width, height: 900 });
+        await page.screenshot({ path: join(output, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+        const sideways = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth");
+        expect(sideways, `${name} at ${width} px scrolls sideways`).toBeLessThanOrEqual(0);
+      }
+      expect(await violations(), `${name} in ${colorScheme}`).toEqual([]);
+    }
+  }
+
+  async function violations(): Promise<unknown> {
+    // Through the debugger, where the page's policy has no say.
+    await page.evaluate(axe.source);
+    return await page.evaluate(
+      "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)]))",
+    );
+  }
+
+  test("somebody who is not signed in sees the sign-in page and nothing else", async () => {
+    for (const path of ["/", "/keys", "/instances/new", "/instances/3f1c2a44-0000-4000-8000-000000000000"]) {
+      await page.goto(path);
+      expect(new URL(page.url()).pathname).toBe("/sign-in");
+    }
+    expect((await page.request.get("/api/live")).status()).toBe(401);
+    await judge("sign-in");
+    expect(complaints).toEqual([]);
+  });
+
+  test("a sign-in leaves one sealed cookie that no script and no other site can use", async () => {
+    await signIn();
+    const cookies = await context.cookies();
+    expect(cookies).toHaveLength(1);
+    expect(cookies[0]).toMatchObject({
+      name: "__Host-minimcp_session",
+      httpOnly: true,
+      secure: true,
+      sameSite: "Strict",
+      path: "/",
+      domain: "127.0.0.1",
+    });
+    expect(await page.evaluate("document.cookie")).toBe("");
+    expect(complaints).toEqual([]);
+  });
+
+  test("from an empty home to a connected client and its receipt", async () => {
+    await signIn();
+    await page.getByRole("heading", { name: "Nothing is running" }).waitFor();
+    await judge("home-empty");
+
+    await page.getByRole("link", { name: "New instance" }).click();
+    await page.getByRole("heading", { name: "New instance" }).waitFor();
+    await judge("new-instance");
+    await page.getByLabel("Label").fill("Review of the draft");
+    await page.getByRole("button", { name: "15 min" }).click();
+    await page.getByRole("button", { name: "Create instance" }).click();
+
+    await page.getByRole("heading", { name: "Connect your client" }).waitFor();
+    await page.getByText("Waiting for the first call").waitFor();
+    await judge("shown-once");
+    const token = await page.getByLabel("Access token", { exact: true }).innerText();
+    const endpoint = await page.getByLabel("Endpoint", { exact: true }).innerText();
+    expect(token).toMatch(/^mcp_[0-9A-Za-z]{49}$/);
+    await page.getByRole("tab", { name: "Cursor" }).click();
+    expect(await page.getByLabel(".cursor/mcp.json", { exact: true }).innerText()).toContain(token);
+
+    await echo({ endpoint, token });
+    await page.getByText("Your client connected.").waitFor();
+    await judge("connected");
+
+    await page.getByRole("link", { name: "Done: I have the token" }).click();
+    await page.getByRole("heading", { name: "Review of the draft" }).waitFor();
+    expect(await page.content()).not.toContain(token);
+    await page.getByText("Ready").or(page.getByText("Idle")).first().waitFor();
+    await judge("instance");
+    await page.getByRole("link", { name: "All instances" }).click();
+    await page.getByRole("link", { name: "Review of the draft" }).waitFor();
+    await judge("home");
+
+    await page.getByRole("link", { name: "Review of the draft" }).click();
+    await page.getByRole("button", { name: "Revoke" }).click();
+    await page.getByRole("dialog").waitFor();
+    await judge("revoke");
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByRole("heading", { name: "Receipt" }).waitFor();
+    await page.getByText("Revoked").waitFor();
+    await judge("receipt");
+    await expect(echo({ endpoint, token })).rejects.toThrow("401");
+    expect(complaints).toEqual([]);
+  });
+
+  test("keys are added, shown without their secret, and deleted after a question", async () => {
+    await signIn();
+    await page.getByRole("link", { name: "Keys" }).click();
+    await page.getByText("You have no keys yet").waitFor();
+    await page.getByLabel("Label").fill("Work");
+    await page.getByLabel("Key", { exact: true }).fill("ghp_0123456789abcdefghij");
+    await page.getByRole("button", { name: "Add key" }).click();
+    await page.getByText("ends in ghij").waitFor();
+    await judge("keys");
+    expect(await page.content()).not.toContain("ghp_0123456789");
+    await page.getByRole("button", { name: "Delete Work" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("You have no keys yet").waitFor();
+    expect(complaints).toEqual([]);
+  });
+});
