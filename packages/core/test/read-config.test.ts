@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -144,6 +144,14 @@ describe("a setting given as a file", () => {
       ]);
     },
   );
+
+  test.runIf(process.geteuid?.() === 0)("is refused for a secret when it is another user's", async () => {
+    const path = await fileWith("foreign", masterKey, 0o600);
+    await chown(path, 65_534, 65_534);
+    expect(problemsOf(() => read({ MASTER_KEY: undefined, MASTER_KEY_FILE: path }))).toEqual([
+      "MASTER_KEY_FILE: the file is another user's, who can read and replace it; make it yours, or run as that user",
+    ]);
+  });
 
   test("may be readable by all for what is no secret", async () => {
     const path = await fileWith("level", "debug\n", 0o644);

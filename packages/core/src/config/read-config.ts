@@ -76,8 +76,9 @@ function readSetting(
     return { kind: "unreadable" };
   }
   try {
-    if (isPrivate && (statSync(file).mode & 0o077) !== 0) {
-      complain(`${name}_FILE`, "the file can be read by others; run: chmod 600 on it");
+    const exposure = isPrivate ? findExposure(file) : undefined;
+    if (exposure !== undefined) {
+      complain(`${name}_FILE`, exposure);
       return { kind: "unreadable" };
     }
     return { kind: "read", value: readFileSync(file, "utf8").replace(/\r?\n$/, "") };
@@ -85,4 +86,13 @@ function readSetting(
     complain(`${name}_FILE`, `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown error"})`);
     return { kind: "unreadable" };
   }
+}
+
+/** Who else can get at a secret's file, in words; undefined when it is private. Root can read every file anyway. */
+function findExposure(file: string): string | undefined {
+  const { mode, uid } = statSync(file);
+  if ((mode & 0o077) !== 0) return "the file can be read by others; run: chmod 600 on it";
+  if (uid !== 0 && uid !== process.geteuid?.())
+    return "the file is another user's, who can read and replace it; make it yours, or run as that user";
+  return undefined;
 }
