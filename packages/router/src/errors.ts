@@ -111,11 +111,14 @@ export function toWireError(error: TRPCError): TRPCError {
   return code === error.code ? error : new TRPCError({ code, message: answer.message, cause: error.cause });
 }
 
-/** One issue a field. An unknown field is named, so that a typing error shows. */
+const maxIssues = 20;
+
+/** One issue a field, the first ones. An unknown field is named, so that a typing error shows. */
 function flattenIssues(error: ZodError): InputIssue[] {
-  return error.issues.flatMap((issue): InputIssue[] => {
+  const issues = error.issues.flatMap((issue): InputIssue[] => {
     const path = issue.path.map((part) => (typeof part === "number" ? part : String(part)));
     if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
     return issue.keys.map((key) => ({ path: [...path, key], message: "is not a field here" }));
   });
+  return issues.slice(0, maxIssues);
 }

@@ -63,6 +63,14 @@ describe("what a caller is told", () => {
     expect(JSON.stringify(answer)).not.toMatch(/canary@|77777/);
   });
 
+  test("names twenty wrong fields of a thousand: a small request is not answered with a large answer", () => {
+    const fields = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`field${index}`, 1]));
+    const error = zodErrorOf(z.strictObject({}), fields);
+    const answer = answerFor(new TRPCError({ code: "BAD_REQUEST", cause: error }));
+    expect(answer.issues).toHaveLength(20);
+    expect(answer.message.length).toBeLessThan(1_000);
+  });
+
   test("does not blame the caller for stored data that does not parse", () => {
     const answer = answerFor(thrown(zodErrorOf(z.strictObject({ id: z.string() }), {})));
     expect(answer).toMatchObject({ kind: "internal", reason: "server.internal", issues: [] });
