@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -252,6 +252,41 @@ test("commands that run at once refresh the sign-in once", async () => {
   expect(results.map(({ code }) => code)).toEqual([0, 0, 0]);
   const after = JSON.parse(await readFile(path, "utf8"));
   expect(after.accounts[after.current].tokens.refreshToken).not.toBe(refreshToken);
+  expect(await machine.run(["whoami"])).toMatchObject({ code: 0 });
+});
+
+function hasOpen(pid: number | undefined, name: string): boolean {
+  const descriptors = `/proc/${pid}/fd`;
+  return readdirSync(descriptors).some((fd) => {
+    try {
+      return readlinkSync(join(descriptors, fd)).endsWith(name);
+    } catch {
+      // Closed meanwhile.
+      return false;
+    }
+  });
+}
+
+test("Ctrl-C in the middle of a refresh loses no sign-in", async () => {
+  const path = join(machine.configHome, "minimcp/credentials.json");
+  const content = JSON.parse(await readFile(path, "utf8"));
+  const { tokens } = content.accounts[content.current];
+  tokens.refreshAtMs = 0;
+  await writeFile(path, JSON.stringify(content));
+  const api = (await status()).api.pid ?? 0;
+  process.kill(api, "SIGSTOP");
+  const interrupted = machine.spawn(["whoami"]);
+  let said = "";
+  interrupted.stderr?.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
+  const closed = once(interrupted, "close");
+  try {
+    await until("the refresh is under way", () => hasOpen(interrupted.pid, "credentials.lock"), 10_000);
+    interrupted.kill("SIGINT");
+    await until("it says that it waits", () => said.includes("Ctrl-C again"), 5_000);
+  } finally {
+    process.kill(api, "SIGCONT");
+  }
+  expect(await closed).toEqual([null, "SIGINT"]);
   expect(await machine.run(["whoami"])).toMatchObject({ code: 0 });
 });
 

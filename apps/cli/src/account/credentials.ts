@@ -7,6 +7,8 @@ import type { StoredTokens, TokenStore } from "@minimcp/client";
 import { errorCode } from "../error-code.ts";
 import { Failure } from "../failure.ts";
 import { waitForLock } from "../file-lock.ts";
+import { uninterrupted } from "../interrupt.ts";
+import { note } from "../terminal.ts";
 
 interface Account {
   email: string | null;
@@ -76,7 +78,10 @@ export class Credentials {
   async #lock<T>(work: () => Promise<T>): Promise<T> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     using _lock = await waitForLock(join(this.#directory, "credentials.lock"), lockTimeoutMs);
-    return await work();
+    // A refresh token counts once: cut off between its use and the storing of the next one, the sign-in would be lost.
+    return await uninterrupted(work, () =>
+      note("Ends when the sign-in is refreshed. Ctrl-C again ends at once, and may cost you the sign-in."),
+    );
   }
 
   async #read(): Promise<Content> {
