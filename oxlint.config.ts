@@ -6,6 +6,7 @@ const edges = {
   api: ["router", "core", "db"],
   worker: ["core", "pool", "gateway", "connectors", "db"],
   cli: ["client", "core", "db"],
+  dashboard: ["client"],
   client: ["shared"],
   shared: ["router", "core"],
   router: ["core"],
@@ -37,6 +38,12 @@ const walls: Record<Room, ImportPattern[]> = {
     {
       group: [...sql, "@trpc/server"],
       message: `The command line speaks to the API through client, and writes no SQL. ${house}`,
+    },
+  ],
+  dashboard: [
+    {
+      group: [...sql, ...trpc],
+      message: `The dashboard knows only client: no database, and procedures as client types them. ${house}`,
     },
   ],
   client: [
@@ -161,6 +168,16 @@ export default defineConfig({
   },
   overrides: [
     { files: ["**/*.config.ts"], rules: { "import/no-default-export": "off" } },
+    {
+      // Next finds pages by their default export.
+      files: ["apps/dashboard/src/app/**/*.tsx"],
+      rules: { "import/no-default-export": "off" },
+    },
+    {
+      // Imported for what they do: the one refuses to be bundled for a browser, the others are style sheets.
+      files: ["apps/dashboard/src/**"],
+      rules: { "import/no-unassigned-import": ["error", { allow: ["server-only", "**/*.css"] }] },
+    },
     {
       files: ["apps/*/src/env.ts", "scripts/**", "test/**", "{apps,packages}/*/test/**", "*.config.ts"],
       rules: { "no-restricted-imports": "off", "no-restricted-properties": ["error", rawSql] },

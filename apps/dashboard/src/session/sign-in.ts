@@ -9,6 +9,7 @@ import { keepBearer } from "./session-cookie.ts";
 export async function signIn(email: string, password: string): Promise<void> {
   const client = createMiniMcpClient({ url: dashboardConfig().PUBLIC_URL });
   const { session } = await client.auth.signIn.mutate({ email, password, as: "session" });
-  if (session === undefined) throw new Error("the API answered a sign-in with something other than a session");
+  if (session === undefined)
+    throw new Error("the API answered a sign-in with something other than a session");
   await keepBearer(session.bearer);
 }
