@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { formatBytes } from "../src/format-bytes.ts";
 import { formatDeadline, formatDuration, formatRelative } from "../src/format-time.ts";
-import { parseLifetime } from "../src/parse-option.ts";
+import { parseLifetime } from "../src/lifetime.ts";
 import { BackOff } from "../src/supervisor/back-off.ts";
 import { formatFields, formatTable } from "../src/table.ts";
 

@@ -16,7 +16,7 @@ import { Failure } from "../failure.ts";
 import { formatDeadline } from "../format-time.ts";
 import { interruptible } from "../interrupt.ts";
 import { ownCommand } from "../own-command.ts";
-import { parseLifetime } from "../parse-option.ts";
+import { parseMinutes } from "../parse-option.ts";
 import { formatFields } from "../table.ts";
 import { print, printJson, ProgressLine } from "../terminal.ts";
 import { addServerCommand } from "./server-command.ts";
@@ -43,7 +43,7 @@ type CreateInput = RouterInputs["mcp"]["create"];
 export function addRun(program: Command): void {
   addServerCommand(program, "run <type>")
     .description("create an instance: an MCP endpoint with a token, for a while")
-    .requiredOption("--for <time>", "how long it lives: 60m, 90, 2h, at most 24h", parseLifetime)
+    .requiredOption("--for <time>", "how long it lives: 60m, 90, 2h, at most 24h", parseMinutes)
     .option("--key <label>", "which of your API keys it uses")
     .option("--label <label>", "how you call it")
     .addOption(
