@@ -28,7 +28,9 @@ test("an authority, a Unix socket, or local mode is enough", () => {
 });
 
 test("half a client certificate, an address without a password and one that says sslmode are refused", () => {
-  expect(complaints({ DATABASE_CERT_FILE: "/c.pem" }, socket)[0]).toMatch(/^DATABASE_CERT_FILE: .*go together/);
+  expect(complaints({ DATABASE_CERT_FILE: "/c.pem" }, socket)[0]).toMatch(
+    /^DATABASE_CERT_FILE: .*go together/,
+  );
   expect(complaints({}, "postgres://minimcp_api@db.example.com/minimcp")).toEqual([
     "DATABASE_URL_API: has no password",
   ]);
