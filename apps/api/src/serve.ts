@@ -43,10 +43,12 @@ export async function listen(
     async [Symbol.asyncDispose]() {
       const closed = once(server, "close");
       server.close();
-      server.closeIdleConnections();
+      // Again and again: a connection whose answer ends only now is kept for a next request that cannot come.
+      const idle = setInterval(() => server.closeIdleConnections(), 20);
       // A client that does not finish its request must not keep the process.
       const forced = setTimeout(() => server.closeAllConnections(), 5_000);
       await closed;
+      clearInterval(idle);
       clearTimeout(forced);
     },
   };

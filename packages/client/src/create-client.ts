@@ -1,7 +1,8 @@
-import type { AppRouter, InstanceView } from "@minimcp/shared";
+import type { AppRouter, InstanceView, LogLineView } from "@minimcp/shared";
 import type { TRPCClient } from "@trpc/client";
 
 import { callAs } from "./call-as.ts";
+import { createOpenStream, type StreamOptions } from "./open-stream.ts";
 import { createProcedures } from "./procedures.ts";
 import type { Fetch } from "./read-answer.ts";
 import { createSendCall } from "./send-call.ts";
@@ -41,40 +42,69 @@ interface StoreOptions extends ConnectionOptions {
 
 export type ClientOptions = TokenOptions | StoreOptions;
 
-/** Every procedure of the server, as `client.mcp.create.mutate(input, { signal })`. They throw MiniMcpError. */
+/**
+ * Every procedure of the server, as `client.mcp.create.mutate(input, { signal })`. They throw MiniMcpError.
+ *
+ * Subscriptions (`client.mcp.watch.subscribe(input, { onData, onError })`) come back by themselves after a lost
+ * connection; `watch`, `watchAll` and `logs` are the same to go through with `for await`.
+ */
 export type MiniMcpClient = TRPCClient<AppRouter> & {
   /**
    * Waits until an instance serves.
    * @throws MiniMcpError `client.instanceFailed`, `client.instanceEnded`, `client.timeout`, `client.aborted`
    */
   waitUntilReady(instance: Pick<InstanceView, "id">, options?: WaitUntilReadyOptions): Promise<InstanceView>;
+  /**
+   * An instance as it is, and again at each change, until it is over.
+   * @throws MiniMcpError `mcp.notFound`, `stream.limitReached`, `client.aborted`, or what a connection fails with
+   * @example for await (const { state, calls } of client.watch(instance)) console.log(state, calls);
+   */
+  watch(instance: Pick<InstanceView, "id">, options?: StreamOptions): AsyncIterable<InstanceView>;
+  /** The list of your live instances, newest first, as it is, and again as a whole at each change. */
+  watchAll(options?: StreamOptions): AsyncIterable<InstanceView[]>;
+  /** What an instance's process wrote, redacted: what is kept of it, then each line as it comes, until it is over. */
+  logs(instance: Pick<InstanceView, "id">, options?: LogOptions): AsyncIterable<LogLineView>;
 };
+
+export interface LogOptions extends StreamOptions {
+  /** False gives what is kept and ends there. @default true */
+  follow?: boolean | undefined;
+  /** The `id` of a line: only what came after it is given. */
+  after?: string | undefined;
+}
 
 /**
  * Connects to a MiniMCP server. Nothing is sent before the first call.
  * @throws TypeError for a url that is not http(s)
  */
 export function createMiniMcpClient(options: ClientOptions): MiniMcpClient {
-  const send = waitOutLimits(
-    createSendCall({
-      url: procedureUrl(options.url),
-      fetch: options.fetch ?? ((url, init) => globalThis.fetch(url, init)),
-      timeoutMs: options.timeoutMs ?? 30_000,
-    }),
-    options.maxRetryWaitMs ?? 60_000,
-  );
-  const anonymous = createProcedures(send);
+  const transport = {
+    url: procedureUrl(options.url),
+    fetch: options.fetch ?? ((url: string, init?: RequestInit) => globalThis.fetch(url, init)),
+    timeoutMs: options.timeoutMs ?? 30_000,
+  };
+  const send = waitOutLimits(createSendCall(transport), options.maxRetryWaitMs ?? 60_000);
   const session =
     options.store === undefined
       ? fixedSession(options.token)
       : storedSession(options.store, async (refreshToken) => {
-          const { tokens } = await anonymous.auth.refresh.mutate({ refreshToken });
+          // Without a token of its own: that is what it gets.
+          const { tokens } = await createProcedures(send, open).auth.refresh.mutate({ refreshToken });
           return tokens;
         });
-  const procedures = createProcedures(callAs(session, send));
-  const ours: Pick<MiniMcpClient, "waitUntilReady"> = {
+  const open = createOpenStream({ ...transport, session });
+  const procedures = createProcedures(callAs(session, send), open);
+  async function* values<T>(path: string, input: unknown, streaming: StreamOptions = {}) {
+    const { signal, onConnectionState } = streaming;
+    for await (const { data } of open({ path, input, signal, onConnectionState })) yield data as T;
+  }
+  const ours: Pick<MiniMcpClient, "waitUntilReady" | "watch" | "watchAll" | "logs"> = {
     waitUntilReady: ({ id }, waiting = {}) =>
       waitUntilReady((signal) => procedures.mcp.get.query({ id }, signal && { signal }), waiting),
+    watch: ({ id }, streaming) => values("mcp.watch", { id }, streaming),
+    watchAll: (streaming) => values("mcp.watchAll", undefined, streaming),
+    logs: ({ id }, { follow, after, ...streaming } = {}) =>
+      values("mcp.logs", { id, follow, lastEventId: after }, streaming),
   };
   return Object.assign(procedures, ours);
 }

@@ -2,8 +2,14 @@ import type { AppRouter } from "@minimcp/shared";
 import type { inferRouterInputs, inferRouterOutputs } from "@trpc/server";
 
 export { connection, type Connection } from "./connection.ts";
-export { type ClientOptions, createMiniMcpClient, type MiniMcpClient } from "./create-client.ts";
+export {
+  type ClientOptions,
+  createMiniMcpClient,
+  type LogOptions,
+  type MiniMcpClient,
+} from "./create-client.ts";
 export { type ClientReason, isReason, MiniMcpError, type MiniMcpErrorReason } from "./errors.ts";
+export type { ConnectionState, StreamOptions } from "./open-stream.ts";
 export type { Fetch } from "./read-answer.ts";
 export { memoryStore, type StoredTokens, type TokenStore } from "./token-store.ts";
 export type { WaitUntilReadyOptions } from "./wait-until-ready.ts";

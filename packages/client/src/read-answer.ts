@@ -71,7 +71,7 @@ export function foreignAnswer(
   );
 }
 
-function unreachable(url: string, cause: unknown): MiniMcpError {
+export function unreachable(url: string, cause: unknown): MiniMcpError {
   const inner = cause instanceof Error && isRecord(cause.cause) ? cause.cause["code"] : undefined;
   const detail = typeof inner === "string" ? ` (${inner})` : "";
   return new MiniMcpError(

@@ -72,7 +72,7 @@ export function createSendCall(options: { url: string; fetch: Fetch; timeoutMs: 
   };
 }
 
-function authorization(accessToken: unknown): Record<string, string> {
+export function authorization(accessToken: unknown): Record<string, string> {
   return typeof accessToken === "string" ? { authorization: `Bearer ${accessToken}` } : {};
 }
 
@@ -86,8 +86,16 @@ function toMiniMcpError(
     const message = `The input of ${call.path} cannot be sent: ${error.message}`;
     return new MiniMcpError("input.invalid", message, { cause: error });
   }
-  const data: unknown = error.data;
-  if (!isWireErrorData(data)) return foreignAnswer(call.url, answer, error);
+  return readWireError({ message: error.message, data: error.data, cause: error }, answer, call);
+}
+
+/** The error for what a server says in place of an output. */
+export function readWireError(
+  { message, data, cause }: { message: string; data: unknown; cause?: unknown },
+  answer: Pick<Answer, "status" | "retryAfterSeconds">,
+  call: { url: string; path: string },
+): MiniMcpError {
+  if (!isWireErrorData(data)) return foreignAnswer(call.url, answer, cause);
   const details = {
     httpStatus: data.httpStatus,
     issues: data.issues,
@@ -105,11 +113,11 @@ function toMiniMcpError(
   if (!isServerReason(data.reason)) {
     return new MiniMcpError(
       "client.incompatibleServer",
-      `The server is newer than this client and says: ${error.message} (${data.reason}). Update @minimcp/client.`,
+      `The server is newer than this client and says: ${message} (${data.reason}). Update @minimcp/client.`,
       details,
     );
   }
-  return new MiniMcpError(data.reason, error.message, details);
+  return new MiniMcpError(data.reason, message, details);
 }
 
 /** The server's error data as it comes over the wire. */
