@@ -94,7 +94,7 @@ afterAll(async () => {
 const expectations: Record<string, (text: string) => Promise<void>> = {
   "npm start": async (command) => {
     product = openTerminal(command, ports);
-    await product.waitFor(/^ready: .*\nnext: /m, 120_000);
+    await product.waitFor(/^next: .*\n/m, 120_000);
     expect(product.text).toMatch(
       /^ready: api http:\/\/\S+ gateway http:\/\/\S+ isolation (strict|contained|hardened|none)$/m,
     );
