@@ -40,6 +40,7 @@ const policy = readPolicy(`
   admin.invitations.create  -          -     -        in     in
   admin.instances.list      -          -     -        in     in
   admin.instances.terminate -          -     -        in     in
+  admin.instances.usage     -          -     -        in     in
 `);
 
 type Column = "anonymous" | "user" | "auditor" | "admin" | "system";

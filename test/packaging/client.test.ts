@@ -155,11 +155,11 @@ function readPacked(file: string): Promise<string> {
   return readFile(consumer.path("node_modules/@minimcp/client/dist", file), "utf8");
 }
 
-async function importsOf(file: string): Promise<(string | undefined)[]> {
+async function importsOf(file: string): Promise<string[]> {
   const imported = (await readPacked(file)).matchAll(
     /^(?:import|export)\b[^"'\n]*\bfrom "([^"]+)"|^import "([^"]+)"/gm,
   );
-  return [...imported].map((match) => match[1] ?? match[2]);
+  return [...imported].map((match) => match[1] ?? match[2] ?? "");
 }
 
 function fileOf(mistake: string): string {

@@ -39,6 +39,8 @@ export type {
   Snippets,
   TokenPair,
   TypeList,
+  UsageReport,
+  UsageView,
   UserRole,
   UserView,
 } from "@minimcp/shared";

@@ -23,6 +23,8 @@ export type {
   Snippets,
   TokenPair,
   TypeList,
+  UsageReport,
+  UsageView,
   UserRole,
   UserView,
 } from "@minimcp/core";

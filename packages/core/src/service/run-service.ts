@@ -5,6 +5,8 @@ import { ConfigError } from "../config/read-config.ts";
 import { KeyringError } from "../vault/keyring.ts";
 import { openLog } from "./open-log.ts";
 
+export { openLog } from "./open-log.ts";
+
 /** What a process of the product runs. */
 export interface Service extends AsyncDisposable {
   /** Where clients reach it. */

@@ -6,6 +6,8 @@ import {
   ListInstances,
   ListUsers,
   listUsers,
+  reportUsage,
+  ReportUsage,
   terminateInstance,
 } from "@minimcp/core";
 import type { TRPCRouterRecord } from "@trpc/server";
@@ -31,6 +33,9 @@ const instances = {
   terminate: procedure("mcp:terminate:any")
     .input(InstanceId)
     .mutation(({ ctx, input }) => terminateInstance(ctx, input)),
+  usage: procedure("mcp:read:any")
+    .input(ReportUsage)
+    .query(({ ctx, input }) => reportUsage(ctx, input)),
 } satisfies TRPCRouterRecord;
 
 export const admin = { users, invitations, instances } satisfies TRPCRouterRecord;
