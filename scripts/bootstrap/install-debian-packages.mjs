@@ -4,8 +4,11 @@ import process from "node:process";
 
 import { runLogged } from "./run-logged.mjs";
 
-/** What the tests drive besides npm packages: the program that tells whether it is there, and its Debian package. */
-const wanted = [{ program: "bwrap", debianPackage: "bubblewrap" }];
+/** What the tests drive besides npm packages: the program that tells whether it is there, and its Debian packages. */
+const wanted = [
+  { program: "bwrap", debianPackages: ["bubblewrap"] },
+  { program: "chromium", debianPackages: ["chromium", "fonts-dejavu-core"] },
+];
 
 /**
  * Installs the Debian packages that tests use, where that is possible without asking; else names them. Tests that
@@ -14,13 +17,11 @@ const wanted = [{ program: "bwrap", debianPackage: "bubblewrap" }];
 export async function installDebianPackages() {
   const missing = wanted
     .filter(({ program }) => !isOnPath(program))
-    .map(({ debianPackage }) => debianPackage);
+    .flatMap(({ debianPackages }) => debianPackages);
   if (missing.length === 0) return;
   const names = missing.join(" ");
   if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version") || !isOnPath("apt-get")) {
-    process.stderr.write(
-      `Not installed, so the tests see less of the sandbox: ${names} (sudo apt-get install ${names}).\n`,
-    );
+    process.stderr.write(`Not installed, so the tests see less: ${names} (sudo apt-get install ${names}).\n`);
     return;
   }
 

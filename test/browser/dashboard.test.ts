@@ -8,11 +8,23 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 
 import { type Account, createAdmin, password } from "../support/accounts.ts";
 import { hasChromium, type RunningDashboard, startChromium, startDashboard } from "../support/dashboard.ts";
+import { mutate } from "../support/call.ts";
 import { echo } from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
 
 const output = fileURLToPath(new URL("../output/dashboard", import.meta.url));
 const widths = [390, 820, 1440];
+
+const hostileTexts = [
+  "<script>window.ran = true</script>",
+  "<img src=x onerror=window.ran=true>",
+  "</script><svg onload=window.ran=true>",
+  "javascript:window.ran=true",
+  "{{constructor.constructor('window.ran=true')()}}",
+  "\\u003cscript\\u003ewindow.ran=true\\u003c/script\\u003e",
+  "]]><!--<style>*{display:none}</style>",
+  "\u202Egnp.exe",
+];
 
 describe.runIf(hasChromium())("the dashboard in a browser", () => {
   let product: Product;
@@ -170,4 +182,91 @@ describe.runIf(hasChromium())("the dashboard in a browser", () => {
     await page.getByText("You have no keys yet").waitFor();
     expect(complaints).toEqual([]);
   });
+
+  test("what somebody wrote to harm is text in every page", async () => {
+    const { token } = owner;
+    const create = async (path: string, input: object) =>
+      (await mutate(product.api.url, path, input, { token })).data;
+    let id = "";
+    for (const label of hostileTexts) {
+      const created = await create("mcp.create", { type: "everything", expirationMinutes: 5, label });
+      await create("apiKey.create", { provider: "github", label, secret: "ghp_0123456789abcdef" });
+      id = created.instance.id;
+    }
+    await signIn();
+    for (const path of ["/", "/keys", `/instances/${id}`]) {
+      await page.goto(path);
+      for (const text of path.includes(id) ? hostileTexts.slice(-1) : hostileTexts) {
+        await page.getByText(text, { exact: true }).first().waitFor();
+      }
+      await page.waitForLoadState("load");
+      expect(await page.evaluate("window.ran"), path).toBeUndefined();
+    }
+    expect(complaints).toEqual([]);
+  });
+
+  test("an open page says that the server is away, and goes on by itself and signed in when it is back", async () => {
+    const sessionSecret = "5e".repeat(32);
+    const { port } = new URL(dashboard.url);
+    const restart = async () => {
+      await dashboard[Symbol.asyncDispose]();
+      dashboard = await startDashboard({ apiUrl: product.api.url, port: Number(port), sessionSecret });
+    };
+    await restart();
+    await signIn();
+    await dashboard[Symbol.asyncDispose]();
+    await page.getByText("The connection to the dashboard is lost").waitFor();
+    await restart();
+    await page.getByText("The connection to the dashboard is lost").waitFor({ state: "detached" });
+    expect(new URL(page.url()).pathname).toBe("/");
+  });
+
+  test("a person with a keyboard alone signs in, creates an instance and revokes it", async () => {
+    await page.goto("/sign-in");
+    await focusByTab("E-mail");
+    await page.keyboard.type(owner.email);
+    await focusByTab("Password");
+    await page.keyboard.type(password);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Instances", level: 1 }).waitFor();
+    await page.keyboard.press("Tab");
+    expect(await focused()).toBe("Skip to the content");
+    await focusByTab("New instance");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "New instance" }).waitFor();
+    await focusByTab("Create instance");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Connect your client" }).waitFor();
+    await focusByTab("Claude Code");
+    await page.keyboard.press("ArrowRight");
+    await page.getByText("mcp-remote").waitFor();
+    await focusByTab("Done: I have the token");
+    await page.keyboard.press("Enter");
+    await focusByTab("Revoke");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor();
+    expect(await focused()).toBe("Cancel");
+    await page.keyboard.press("Escape");
+    expect(await focused()).toBe("Revoke");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Receipt" }).waitFor();
+    expect(complaints).toEqual([]);
+  });
+
+  /** The words of what has the focus: its label's, or its own. */
+  async function focused(): Promise<unknown> {
+    return await page.evaluate(
+      "(document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()",
+    );
+  }
+
+  async function focusByTab(words: string): Promise<void> {
+    for (let presses = 0; presses < 40; presses++) {
+      if ((await focused()) === words) return;
+      await page.keyboard.press("Tab");
+    }
+    throw new Error(`The keyboard does not reach ${words}.`);
+  }
 });

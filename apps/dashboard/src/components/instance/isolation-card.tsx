@@ -32,7 +32,7 @@ export function IsolationCard({ isolation }: { isolation: IsolationView | null }
         </p>
       </div>
       {isolation !== null && (
-        <ul className="grid gap-x-6 gap-y-2 text-sm sm:grid-cols-2">
+        <ul className="grid gap-x-12 gap-y-2 text-sm sm:grid-cols-2">
           {Object.entries(isolation.parts).map(([name, value]) => (
             <li key={name} className="flex items-center justify-between gap-3">
               <span>{partNames[name] ?? name}</span>

@@ -32,7 +32,7 @@ export function Receipt({ receipt }: { receipt: ReceiptView }) {
           },
         ]}
       />
-      <div className="grid gap-5 text-sm sm:grid-cols-2">
+      <div className="grid gap-x-12 gap-y-5 text-sm sm:grid-cols-2">
         <div>
           <h3 className="text-muted text-xs">Used</h3>
           {used.tools.length === 0 ? (
