@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+
 import { repositoryRoot } from "./bootstrap/paths.mjs";
 import { checkLockfile } from "./check/check-lockfile.ts";
 import { checkMigrations } from "./check/check-migrations.ts";

@@ -83,7 +83,9 @@ describe("the packed client", () => {
       "./react": { types: "./dist/react.d.ts", default: "./dist/react.js" },
       "./package.json": "./package.json",
     });
-    expect((await importsOf("index.js")).toSorted()).toEqual(["@trpc/client/links/httpLink", "superjson"]);
+    expect(new Set(await importsOf("index.js"))).toEqual(
+      new Set(["@trpc/client/links/httpLink", "superjson"]),
+    );
     expect(await importsOf("react.js")).toEqual([
       "react",
       "@trpc/client",

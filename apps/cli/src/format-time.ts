@@ -33,3 +33,8 @@ export function formatRelative(at: Date, now: Date = new Date()): string {
   const differenceMs = at.getTime() - now.getTime();
   return differenceMs >= 0 ? `in ${formatDuration(differenceMs)}` : `${formatDuration(-differenceMs)} ago`;
 }
+
+/** The time of day in the user's time zone, to the second: `14:05:09`. */
+export function formatClock(at: Date): string {
+  return at.toLocaleTimeString("en-GB");
+}

@@ -9,6 +9,11 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined));
 }
 
+/** One of many objects, on a line of its own, so that a program can read them as they come. */
+export function printJsonLine(value: unknown): void {
+  print(JSON.stringify(value));
+}
+
 export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }

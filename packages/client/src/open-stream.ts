@@ -39,6 +39,8 @@ export type OpenStream = (call: StreamCall) => AsyncGenerator<StreamItem, void>;
 
 const firstPauseMs = 250;
 const longestPauseMs = 15_000;
+/** A connection that was up for so long was a good one, whatever it ended with. */
+const workedMs = 5_000;
 
 /**
  * Subscriptions as tRPC has them over server-sent events, read by `fetch` because EventSource sends no Authorization
@@ -54,12 +56,14 @@ export function createOpenStream(options: {
   return async function* ({ path, input, signal: given, onConnectionState }) {
     const signal = given ?? undefined;
     let lastId: string | undefined;
-    let wasConnected = false;
+    // Whether it has ever worked: what fails before that is told, what fails after it passes.
+    let hasWorked = false;
     let failures = 0;
     let lost: MiniMcpError | null = null;
     let refused: string | undefined;
     for (;;) {
       let token: string | undefined;
+      let upSince = Infinity;
       onConnectionState?.({ state: "connecting", error: lost });
       try {
         token = await abortable(
@@ -70,10 +74,11 @@ export function createOpenStream(options: {
         refused = undefined;
         for await (const event of connect(options, { path, input, lastId, token, signal })) {
           if (event === "connected") {
-            wasConnected = true;
-            failures = 0;
+            upSince = performance.now();
             onConnectionState?.({ state: "pending", error: null });
           } else {
+            hasWorked = true;
+            failures = 0;
             lastId = event.id ?? lastId;
             yield event;
           }
@@ -83,6 +88,10 @@ export function createOpenStream(options: {
       } catch (error) {
         if (signal?.aborted) throw abortedBy(signal);
         if (!(error instanceof MiniMcpError)) throw error;
+        const isCut = isReason(error, "client.network", "client.timeout");
+        // A stream without values works too; a refusal as the first thing on a connection is no sign of that.
+        if (isCut && upSince < Infinity) hasWorked = true;
+        if (performance.now() - upSince > workedMs) failures = 0;
         failures += 1;
         lost = error;
         // A stream ends with its token, and goes on with the next.
@@ -91,8 +100,7 @@ export function createOpenStream(options: {
           refused = token;
           continue;
         }
-        const isPassing = isReason(error, "client.network", "client.timeout", "server.unavailable");
-        if (!isPassing || !wasConnected) throw error;
+        if (!hasWorked || !(isCut || isReason(error, "server.unavailable"))) throw error;
       }
       const longest = Math.min(firstPauseMs * 2 ** (failures - 1), longestPauseMs);
       // Spread, so that those whom a restart of the server cut off do not all come back in the same moment.

@@ -8,6 +8,7 @@ import superjson from "superjson";
 export interface ReceivedCall {
   path: string;
   input: unknown;
+  search: URLSearchParams;
   headers: IncomingHttpHeaders;
 }
 
@@ -15,6 +16,8 @@ export interface RawAnswer {
   status: number;
   headers?: Record<string, string>;
   body: string;
+  /** Whether the answer goes on after its body, with nothing more. */
+  hold?: boolean;
 }
 
 /** What to do with a call: answer it, cut the connection, or never answer. */
@@ -35,6 +38,7 @@ export async function startStandIn(react: (call: ReceivedCall) => Reaction | Pro
       const call: ReceivedCall = {
         path: url.pathname.replace(/^\/trpc\//, ""),
         input: sent === null || sent === "" ? undefined : superjson.parse(sent),
+        search: url.searchParams,
         headers: request.headers,
       };
       calls.push(call);
@@ -46,7 +50,8 @@ export async function startStandIn(react: (call: ReceivedCall) => Reaction | Pro
         return;
       }
       response.writeHead(reaction.status, { "content-type": "application/json", ...reaction.headers });
-      response.end(reaction.body);
+      if (reaction.hold) response.write(reaction.body);
+      else response.end(reaction.body);
     })();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -54,6 +59,8 @@ export async function startStandIn(react: (call: ReceivedCall) => Reaction | Pro
   return {
     url: `http://127.0.0.1:${port}`,
     calls,
+    openConnections: () =>
+      new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count))),
     countOf: (path: string) => calls.filter((call) => call.path === path).length,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

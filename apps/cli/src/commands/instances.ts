@@ -1,17 +1,21 @@
-import type { InstanceView, ReceiptView } from "@minimcp/client";
+import type { InstanceView, LogLineView, ReceiptView } from "@minimcp/client";
 import type { Command } from "commander";
 
 import { connect, type ServerOptions } from "../account/connect.ts";
 import { findInstanceId, listInstances } from "../account/find-own.ts";
 import { formatBytes } from "../format-bytes.ts";
-import { formatDeadline, formatDuration, formatRelative } from "../format-time.ts";
+import { formatClock, formatDeadline, formatDuration, formatRelative } from "../format-time.ts";
 import { ownCommand } from "../own-command.ts";
 import { formatFields, formatTable } from "../table.ts";
-import { print, printJson } from "../terminal.ts";
+import { paint, print, printJson, printJsonLine } from "../terminal.ts";
 import { addServerCommand } from "./server-command.ts";
 
 interface ListOptions extends ServerOptions {
   all?: boolean;
+}
+
+interface LogOptions extends ServerOptions {
+  follow?: boolean;
 }
 
 export function addInstances(program: Command): void {
@@ -41,6 +45,39 @@ export function addInstances(program: Command): void {
       const instance = await client.mcp.get.query({ id: await findInstanceId(client, prefix) });
       if (options.json) printJson(instance);
       else print(formatInstance(instance));
+    });
+
+  addServerCommand(instances, "watch [id]")
+    .description(
+      "tell what becomes of your live instances, or of one until it is over; --json: one line a change",
+    )
+    .action(async (prefix: string | undefined, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ServerOptions>();
+      const { client } = await connect(options);
+      if (prefix === undefined) {
+        for await (const items of client.watchAll()) {
+          if (options.json) printJsonLine({ items });
+          else print(items.length === 0 ? "no live instances\n" : `${formatInstances(items)}\n`);
+        }
+        return;
+      }
+      for await (const instance of client.watch({ id: await findInstanceId(client, prefix) })) {
+        if (options.json) printJsonLine(instance);
+        else print(formatChange(instance));
+      }
+    });
+
+  addServerCommand(instances, "logs <id>")
+    .description("print what an instance's server wrote, without secrets; --json: one line a line")
+    .option("-f, --follow", "go on until the instance is over")
+    .action(async (prefix: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<LogOptions>();
+      const { client } = await connect(options);
+      const id = await findInstanceId(client, prefix);
+      for await (const line of client.logs({ id }, { follow: options.follow === true })) {
+        if (options.json) printJsonLine(line);
+        else print(formatLogLine(line));
+      }
     });
 
   addServerCommand(instances, "revoke <id>")
@@ -77,6 +114,18 @@ function formatInstances(items: readonly InstanceView[]): string {
       String(instance.calls),
     ]),
   );
+}
+
+/** One line of what has become of an instance. */
+function formatChange(instance: InstanceView): string {
+  const end = formatRelative(instance.endedAt ?? instance.expiresAt);
+  const ends = instance.endedAt === null ? `ends ${end}` : `ended ${end}`;
+  return [formatClock(new Date()), describeState(instance), ends, `${instance.calls} calls`].join("  ");
+}
+
+function formatLogLine({ at, text, droppedBytes }: LogLineView): string {
+  const gap = `${paint("dim", `… ${formatBytes(droppedBytes)} not kept`)}\n`;
+  return `${droppedBytes > 0 ? gap : ""}${paint("dim", formatClock(at))}  ${text}`;
 }
 
 function formatInstance(instance: InstanceView): string {
