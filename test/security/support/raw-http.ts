@@ -25,5 +25,20 @@ export async function send(
   });
   request.end(options.body);
   const [response] = (await once(request, "response")) as [http.IncomingMessage];
-  return { status: response.statusCode ?? 0, headers: response.headers, body: await text(response) };
+  const { headers, statusCode: status = 0 } = response;
+  if (headers["content-type"] !== "text/event-stream") return { status, headers, body: await text(response) };
+  const body = await readFirstEvent(response);
+  // The status of a refusal that comes as an event is inside it.
+  const refused = /"httpStatus":(\d{3})/.exec(body)?.[1];
+  return { status: refused === undefined ? status : Number(refused), headers, body };
+}
+
+/** A stream goes on for as long as it is read; it says what becomes of it in what follows the greeting. */
+async function readFirstEvent(response: http.IncomingMessage): Promise<string> {
+  let read = "";
+  for await (const chunk of response.setEncoding("utf8")) {
+    read += chunk;
+    if (/\n\n+[^\n][^]*\n\n/.test(read)) break;
+  }
+  return read;
 }
