@@ -2,6 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
 
+import { errorCode } from "./error-code.ts";
 import { Failure } from "./failure.ts";
 
 const sqliteBusy = 5;
@@ -14,8 +15,7 @@ const pollMs = 20;
  * with their holder, so nothing is left to judge after `kill -9`, and children do not inherit them.
  */
 export function tryLock(path: string): Disposable | undefined {
-  // Whoever may read a file may lock it, so nobody else may.
-  closeSync(openSync(path, "a", 0o600));
+  create(path);
   const database = new DatabaseSync(path);
   try {
     // Nothing is ever written, so a journal beside the file would only be litter after `kill -9`.
@@ -26,6 +26,18 @@ export function tryLock(path: string): Disposable | undefined {
     throw error;
   }
   return { [Symbol.dispose]: () => database.close() };
+}
+
+/**
+ * Makes the file if it is not there. Whoever may read a file may lock it, so nobody else may. An existing one is not
+ * opened: closing any descriptor of a file drops all POSIX locks that this process has on it.
+ */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if (errorCode(error) !== "EEXIST") throw error;
+  }
 }
 
 /** @throws Failure when the lock does not become free in time */

@@ -64,7 +64,7 @@ function explainLowered(error: unknown, reached: IsolationLevel | null): unknown
     return error;
   return new PoolError(
     error.reason,
-    `${error.message} This installation has run at ${reached} before; to go on with less, set MINIMUM_ISOLATION.`,
+    `${error.message} This installation has run at ${reached} before; to go on with less, set MINIMUM_ISOLATION to that level.`,
     { cause: error },
   );
 }

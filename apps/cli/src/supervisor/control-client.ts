@@ -58,8 +58,12 @@ async function call(
 ): Promise<IncomingMessage | undefined> {
   const socketPath = home.controlSocket;
   try {
-    const { uid } = await lstat(socketPath);
-    if (process.getuid?.() !== 0 && uid !== process.getuid?.()) throw otherUser(home);
+    const [socket, directory] = await Promise.all([lstat(socketPath), lstat(home.path)]);
+    // With a long home the socket lies where every user may write: what another one put there must not be believed, by
+    // root least of all.
+    const isTrusted = socket.uid === 0 || socket.uid === directory.uid;
+    const isOwn = process.getuid?.() === 0 || socket.uid === process.getuid?.();
+    if (!isTrusted || !isOwn) throw otherUser(home);
     return await new Promise((resolve, reject) => {
       http.request({ socketPath, method, path, signal, agent: false }, resolve).once("error", reject).end();
     });

@@ -12,7 +12,7 @@ export type TokenVerdict =
   | { kind: "over"; reason: InstanceEndReason | "failed"; at: Date }
   | { kind: "unknown" };
 
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Asks the database about a token of an instance. A token of another instance is as unknown as none. */
 export async function authorizeToken(
