@@ -1,10 +1,15 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+
+import type { RunningApi } from "@minimcp/api/start";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { type Account, createAdmin, createUser, openSession, signIn } from "../support/accounts.ts";
-import { mutate } from "../support/call.ts";
+import { type Account, createAdmin, createUser, openSession, password, signIn } from "../support/accounts.ts";
+import { type CallAnswer, mutate } from "../support/call.ts";
 import { addType, callTool, createInstance, findBundle, type Instance } from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
-import { type StreamEvent, subscribe, type Subscription } from "../support/subscribe.ts";
+import { refusalOf, type StreamEvent, subscribe, type Subscription } from "../support/subscribe.ts";
 import { startAnotherApi } from "./support/another-api.ts";
 import { run } from "./support/sql.ts";
 import { openTokenForge } from "./support/token-forge.ts";
@@ -118,7 +123,7 @@ test("an API that stops ends its streams at once and without an end event, so th
   const api = await startAnotherApi(product, {});
   const { data } = await mutate(api.url, "auth.signIn", {
     email: ada.email,
-    password: "four unrelated words together",
+    password,
   });
   const streams = await openAll(data.tokens.accessToken, api.url);
   const startedAt = performance.now();
@@ -126,3 +131,77 @@ test("an API that stops ends its streams at once and without an end event, so th
   expect(ends.reasons).toEqual(three(undefined));
   expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
+
+/** A list of two megabytes: more than the kernel takes for somebody who does not read. */
+async function createHeavyUser(): Promise<Account> {
+  const user = await createUser(product, admin);
+  await run(
+    product.database.ownerUrl,
+    `with made as (
+       insert into instances (id, user_id, type_id, expires_at, lease_until, config)
+       select gen_random_uuid(), $1, 'plain', now() + interval '1 hour', now() + interval '1 hour', jsonb_build_object('a', repeat('x', 10000))
+       from generate_series(1, 200) returning id, user_id)
+     insert into receipts (instance_id, user_id) select id, user_id from made`,
+    [user.id],
+  );
+  return user;
+}
+
+interface Unread {
+  api: RunningApi;
+  token: string;
+  sockets: Socket[];
+}
+
+/** Opens the list of a user and takes nothing of it but its beginning. */
+async function openUnread(apiUrl: string, token: string): Promise<Socket> {
+  const { port, host } = new URL(apiUrl);
+  const socket = connect(Number(port), "127.0.0.1").pause();
+  socket.on("error", () => undefined);
+  socket.write(
+    `GET /trpc/mcp.watchAll HTTP/1.1\r\nhost: ${host}\r\naccept: text/event-stream\r\nauthorization: Bearer ${token}\r\n\r\n`,
+  );
+  await once(socket, "readable");
+  return socket;
+}
+
+// Whatever ends a stream of which nothing is read: nobody waits for its next value, and the process must live on. A
+// rejection that nobody handles fails the run.
+test.each([
+  ["silent for too long", { stalledStreamMs: 3_000 }, (): unknown => undefined],
+  ["gone", {}, ({ sockets }: Unread): unknown => sockets.map((socket) => socket.destroy())],
+  [
+    "signed out",
+    { stalledStreamMs: 3_000 },
+    ({ api, token }: Unread): unknown => mutate(api.url, "auth.signOut", undefined, { token }),
+  ],
+] as const)(
+  "readers who take nothing lose their places when they are %s, and nothing else happens",
+  async (_, options, end) => {
+    await using api = await startAnotherApi(product, { STREAMS_PER_USER: "8" }, options);
+    const user = await createHeavyUser();
+    const open = async (): Promise<string> =>
+      (await mutate(api.url, "auth.signIn", { email: user.email, password })).data.tokens.accessToken;
+    const [token, other] = [await open(), await open()];
+    const next = (): Promise<CallAnswer> => refusalOf(api.url, "mcp.watchAll", undefined, { token: other });
+    using held = new DisposableStack();
+    const sockets: Socket[] = [];
+    // One after the other, so that each has been sent another number of values: between the reads of the database and
+    // the kernel's buffers, each is stuck at another place.
+    for (let place = 1; place <= 8; place += 1) {
+      const socket = await openUnread(api.url, token);
+      held.defer(() => socket.destroy());
+      sockets.push(socket);
+      await run(product.database.ownerUrl, "update instances set label = $2 where user_id = $1", [
+        user.id,
+        String(place),
+      ]);
+      await delay(270);
+    }
+    expect((await next()).error?.reason).toBe("stream.limitReached");
+    await end({ api, token, sockets });
+    await expect.poll(async () => (await next()).status, { timeout: 10_000, interval: 100 }).toBe(200);
+    for (const socket of sockets) if (!socket.destroyed) socket.resume();
+    expect((await fetch(`${api.url}/readyz`)).status).toBe(200);
+  },
+);

@@ -15,9 +15,6 @@ const maxBodyBytes = 100 * 1024;
 /** The most calls in one HTTP request; each still counts as one. */
 const maxBatchSize = 10;
 
-/** More than two pings. */
-const stalledMs = 45_000;
-
 export interface HandlerOptions {
   /** Everything a call needs besides itself. */
   services: Omit<RouterContext, "authenticate" | "request">;
@@ -27,6 +24,8 @@ export interface HandlerOptions {
   /** Values of the Host header that are served; others could be a browser tricked by DNS (rebinding). */
   allowedHosts: ReadonlySet<string>;
   trustedProxies: readonly string[];
+  /** The reader of a stream that takes nothing for so long is cut off. One that reads has at least the pings to read. */
+  stalledStreamMs: number;
   log: Logger;
 }
 
@@ -61,8 +60,7 @@ export function createHandler(options: HandlerOptions): RequestListener {
     middleware: (request, _response, next) =>
       next(isJsonOrEmpty(request) ? undefined : new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" })),
     createContext({ req, res, info }): RouterContext {
-      // A reader that takes nothing for so long is cut off. One that reads has at least the pings to read.
-      if (info.type === "subscription") res.setTimeout(stalledMs);
+      if (info.type === "subscription") res.setTimeout(options.stalledStreamMs);
       return {
         ...services,
         request: describe(req, requestIdOf(res)),

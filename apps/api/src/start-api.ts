@@ -12,6 +12,9 @@ export interface RunningApi extends AsyncDisposable {
   url: string;
 }
 
+/** Three pings. */
+const stalledStreamMs = 45_000;
+
 /**
  * Starts the API.
  * @throws when the keyring, the schema or a procedure is not as it must be: it never serves half
@@ -19,7 +22,7 @@ export interface RunningApi extends AsyncDisposable {
 export async function startApi(
   config: ApiConfig,
   log: Logger,
-  options: { passwords?: PasswordOptions } = {},
+  options: { passwords?: PasswordOptions; stalledStreamMs?: number } = {},
 ): Promise<RunningApi> {
   await using resources = new AsyncDisposableStack();
   assertPermissions(appRouter);
@@ -45,6 +48,7 @@ export async function startApi(
         `[::1]:${port}`,
       ]),
       trustedProxies: config.TRUSTED_PROXIES,
+      stalledStreamMs: options.stalledStreamMs ?? stalledStreamMs,
       log,
     }),
   );

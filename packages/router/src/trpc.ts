@@ -92,7 +92,8 @@ export function procedure(permission: Permission) {
     if (result.ok && stream !== undefined) {
       // What a subscription resolves with, as the compiler makes sure where one is written.
       const values = result.data as AsyncIterable<unknown>;
-      return { ...result, data: relay(values, stream, (error) => routerContext.reportDefect(error, where)) };
+      const relayed = relay(values, stream, (error) => routerContext.reportDefect(error, where));
+      return { ...result, data: new WatchedIterator(relayed) };
     }
     if (result.ok) return result;
     stream?.close();
@@ -134,6 +135,33 @@ async function* relay(
     throw toWireError(failure);
   } finally {
     stream.close();
+  }
+}
+
+/**
+ * tRPC asks for the next value before its reader has taken the last one. If the stream is over by then, nobody waits for
+ * the answer any more, and a rejection that nobody waits for ends the process: with it, anybody could who opens a stream,
+ * reads nothing, and hangs up.
+ */
+class WatchedIterator implements AsyncIterableIterator<unknown, void> {
+  readonly #values: AsyncGenerator<unknown, void>;
+
+  constructor(values: AsyncGenerator<unknown, void>) {
+    this.#values = values;
+  }
+
+  next(): Promise<IteratorResult<unknown, void>> {
+    const next = this.#values.next();
+    next.catch(() => undefined);
+    return next;
+  }
+
+  return(): Promise<IteratorResult<unknown, void>> {
+    return this.#values.return();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
   }
 }
 

@@ -9,7 +9,7 @@ import { type Product, testMasterKey } from "../../support/product.ts";
 export async function startAnotherApi(
   product: Product,
   environment: Record<string, string> = {},
-  options: { log?: Logger; passwords?: PasswordOptions } = {},
+  options: { log?: Logger; passwords?: PasswordOptions; stalledStreamMs?: number } = {},
 ): Promise<RunningApi> {
   const config = readApiConfig({
     MASTER_KEY: testMasterKey,
@@ -17,7 +17,6 @@ export async function startAnotherApi(
     API_PORT: "0",
     ...environment,
   });
-  return await startApi(config, options.log ?? pino({ level: "silent" }), {
-    passwords: options.passwords ?? { memoryKiB: 1024, passes: 1 },
-  });
+  const { log = pino({ level: "silent" }), passwords = { memoryKiB: 1024, passes: 1 }, ...others } = options;
+  return await startApi(config, log, { passwords, ...others });
 }
