@@ -4,11 +4,23 @@ import { defineConfig } from "vitest/config";
 const slow = "**/slow/**/*.test.ts";
 const everywhere = ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "test/**/*.test.ts"];
 const choice = process.env["MINIMCP_TEST"];
+// It installs the product into an empty home over the network, which may take minutes: `pnpm test:readme`.
+const readme = "test/e2e/readme.test.ts";
 
 export default defineConfig({
   test: {
-    include: choice === "slow" ? ["{packages/*/,apps/*/,}test/**/slow/**/*.test.ts"] : everywhere,
-    exclude: ["**/node_modules/**", "**/dist/**", ...(choice === undefined ? [slow] : [])],
+    include:
+      choice === "readme"
+        ? [readme]
+        : choice === "slow"
+          ? ["{packages/*/,apps/*/,}test/**/slow/**/*.test.ts"]
+          : everywhere,
+    exclude: [
+      "**/node_modules/**",
+      "**/dist/**",
+      ...(choice === undefined ? [slow] : []),
+      ...(choice === "readme" ? [] : [readme]),
+    ],
     passWithNoTests: choice === "slow",
     // One PostgreSQL for the whole run; each file works on a copy of a migrated database.
     globalSetup: ["test/support/global-setup.ts"],

@@ -183,6 +183,43 @@ test("without --json, the token, the deadline and the way to connect are told", 
   await machine.json(["instances", "revoke", live?.id ?? ""]);
 });
 
+test("what becomes of an instance, and what its server wrote, is told as it happens and until it is over", async () => {
+  const { instance } = await machine.json<CreatedInstance>(["run", "everything", "--for", "5m"]);
+  const id = instance.id.slice(0, 8);
+  const linesOf = async (args: string[]): Promise<Record<string, unknown>[]> => {
+    const { code, stdout, stderr } = await machine.run([...args, "--json"]);
+    if (code !== 0) throw new Error(`${args.join(" ")} ended with ${code}: ${stderr}`);
+    return stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  };
+  let kept: Record<string, unknown>[] = [];
+  // Its server says something when it starts; what it writes takes up to a second.
+  await until(
+    "the log has a line",
+    async () => (kept = await linesOf(["instances", "logs", id])).length > 0,
+    5_000,
+  );
+  expect(kept[0]).toMatchObject({ stream: "stderr", droppedBytes: 0, text: expect.any(String) });
+  const { stdout } = await machine.run(["instances", "logs", id]);
+  expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}\S/);
+
+  const watching = machine.spawn(["instances", "watch", "--json"]);
+  await once(watching.stdout ?? watching, "data");
+  const [changes, followed] = await Promise.all([
+    linesOf(["instances", "watch", id]),
+    linesOf(["instances", "logs", id, "--follow"]),
+    machine.json(["instances", "revoke", id]),
+  ]);
+  watching.kill("SIGINT");
+  await once(watching, "close");
+  expect(changes.at(-1)).toMatchObject({ id: instance.id, state: "ended", endReason: "revoked" });
+  expect(followed.slice(0, kept.length)).toEqual(kept);
+  const over = await machine.run(["instances", "watch", id]);
+  expect(over.stdout).toMatch(/^\d\d:\d\d:\d\d {2}ended \(revoked\)/);
+});
+
 test("Ctrl-C while an instance starts revokes it: nobody has its token", async () => {
   const worker = (await status()).gateway.pid ?? 0;
   process.kill(worker, "SIGSTOP");
