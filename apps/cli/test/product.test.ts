@@ -189,10 +189,8 @@ test("what becomes of an instance, and what its server wrote, is told as it happ
   const linesOf = async (args: string[]): Promise<Record<string, unknown>[]> => {
     const { code, stdout, stderr } = await machine.run([...args, "--json"]);
     if (code !== 0) throw new Error(`${args.join(" ")} ended with ${code}: ${stderr}`);
-    return stdout
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const lines = stdout.split("\n").filter((line) => line !== "");
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   };
   let kept: Record<string, unknown>[] = [];
   // Its server says something when it starts; what it writes takes up to a second.

@@ -7,7 +7,7 @@ import { formatBytes } from "../format-bytes.ts";
 import { formatClock, formatDeadline, formatDuration, formatRelative } from "../format-time.ts";
 import { ownCommand } from "../own-command.ts";
 import { formatFields, formatTable } from "../table.ts";
-import { paint, print, printJson, printJsonLine } from "../terminal.ts";
+import { note, paint, print, printJson, printJsonLine } from "../terminal.ts";
 import { addServerCommand } from "./server-command.ts";
 
 interface ListOptions extends ServerOptions {
@@ -74,10 +74,13 @@ export function addInstances(program: Command): void {
       const options = command.optsWithGlobals<LogOptions>();
       const { client } = await connect(options);
       const id = await findInstanceId(client, prefix);
+      let isEmpty = true;
       for await (const line of client.logs({ id }, { follow: options.follow === true })) {
+        isEmpty = false;
         if (options.json) printJsonLine(line);
         else print(formatLogLine(line));
       }
+      if (isEmpty) note("its server has written nothing");
     });
 
   addServerCommand(instances, "revoke <id>")
