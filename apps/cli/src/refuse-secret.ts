@@ -3,7 +3,7 @@ import { Failure } from "./failure.ts";
 
 /** How keys of the providers begin, and of others that are easily mixed up with them. */
 const prefixes =
-  /^(gh[opsu]_|github_pat_|figd_|figo_|ya29\.|AIza|GOCSPX-|1\/\/0|sk-|xox[abops]-|mcp_|mrt_|eyJ)/;
+  /^(gh[opsu]_|github_pat_|figd_|figo_|ya29\.|AIza|GOCSPX-|1\/\/0|sk-|xox[abops]-|mcp_|mss_|mrt_|eyJ)/;
 
 /** Long, without blanks, of letters and digits: nobody calls a thing so, and many keys look so. */
 const random = /^(?=.*\d)(?=.*[A-Za-z])[\w+/=.-]{32,}$/;

@@ -15,7 +15,7 @@ const secrets: readonly (readonly [pattern: RegExp, left: string])[] = [
   // JWS and JWE in compact form: the header is JSON, so it begins with {" in base64url.
   [/eyJ[\w-]{6,}(?:\.[\w-]*){1,4}/g, "[JWT]"],
   // Tokens of the services that keys are stored for, and of those that are met most.
-  [/(gh[pousr]|github_pat|figdr?|glpat|xox[abeprs])[_-][\w-]{12,}/g, "$1_[redacted]"],
+  [/(gh[pousr]|github_pat|fig[do]r?|glpat|xox[abeprs])[_-][\w-]{12,}/g, "$1_[redacted]"],
   [/(ya29\.|1\/\/0|AIza|GOCSPX-|sk-|AKIA|ASIA)[\w-]{12,}/g, "$1[redacted]"],
   [/\b(Bearer|Basic)\s+(?!auth|token|cred)[\w.~+/=-]{6,}/gi, "$1 [redacted]"],
   // scheme://user:password@host. Up to the last @, since passwords hold some; never across a space or a quote.

@@ -36,6 +36,7 @@ const corpus: [line: string, secret: string][] = [
   ["ghp_0123456789abcdefghij0123456789abcdef", "0123456789abcdefghij"],
   ["github_pat_11ABCDEFG0123456789_abcdefghijklmnop", "11ABCDEFG"],
   ["figd_AbCdEfGhIjKlMnOpQrSt-uVwXyZ", "AbCdEfGh"],
+  ["figo_AbCdEfGhIjKlMnOpQrSt-uVwXyZ", "AbCdEfGh"],
   ["ya29.a0AfH6SMBexampleexampleexample", "a0AfH6"],
   ["GOCSPX-abcdefghijklmnop", "abcdefgh"],
   ["sk-ant-REDACTED", "abcdefgh"],

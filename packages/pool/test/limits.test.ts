@@ -101,3 +101,23 @@ it("a flood of empty lines is cut off before it costs the worker, and its end is
   expect(ring.lines().at(-1)?.text).toBe("the end");
   expect(ring.droppedBytes).toBeGreaterThan(3_500_000);
 });
+
+it("lines are numbered by the bytes written until then, so that what was dropped shows as a gap", () => {
+  const ring = new BoundedLogRing(200, () => 0);
+  const source = new PassThrough();
+  ring.drain(source, "stderr");
+  source.emit("data", Buffer.from("one\ntwo\nhal"));
+  expect(ring.lines().map(({ position, bytes }) => [position, bytes])).toEqual([
+    [4, 4],
+    [8, 4],
+  ]);
+  source.emit("data", Buffer.from("f\n"));
+  expect(ring.lines(8).map(({ text, position, bytes }) => [text, position, bytes])).toEqual([
+    ["half", 13, 5],
+  ]);
+  source.emit("data", Buffer.alloc(64 << 10, "x\n"));
+  source.emit("data", Buffer.alloc(64 << 10, "x\n"));
+  expect(ring.position).toBe(13 + (128 << 10));
+  expect(ring.lines(13)[0]?.position).toBeGreaterThan(15);
+  expect(ring.lines().at(-1)?.position).toBe(ring.position);
+});
