@@ -31,6 +31,7 @@ const policy = readPolicy(`
   mcp.create                -          in    -        in     -
   mcp.list                  -          in    -        in     -
   mcp.get                   -          in    -        in     -
+  mcp.usage                 -          in    -        in     -
   mcp.receipt               -          in    -        in     -
   mcp.watch                 -          in    -        in     -
   mcp.watchAll              -          in    -        in     -

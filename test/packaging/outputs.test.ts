@@ -179,6 +179,7 @@ const outputs = {
     },
     list: page(instance),
     get: instance,
+    usage: { items: each({ day: text, instances: "number", calls: "number" } as const) },
     receipt,
     revoke: receipt,
     watch: stream(instance),

@@ -101,6 +101,12 @@ export { storeBuiltinTypes } from "./server-type/store-builtin-types.ts";
 export type { AccessTokens } from "./token/access-token.ts";
 export { digestToken, mintToken, type OpaqueToken, type TokenPrefix } from "./token/opaque-token.ts";
 export { loadAccessTokens } from "./token/signing-keys.ts";
+export {
+  type DailyUsageView,
+  type OwnUsageReport,
+  reportOwnUsage,
+  ReportOwnUsage,
+} from "./usage/report-own-usage.ts";
 export { reportUsage, ReportUsage, type UsageReport, type UsageView } from "./usage/report-usage.ts";
 export { CreateAdministrator, createAdministrator } from "./user/create-administrator.ts";
 export { hasUsers } from "./user/has-users.ts";

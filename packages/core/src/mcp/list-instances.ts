@@ -1,5 +1,5 @@
 import { instances, receipts } from "@minimcp/db/schema";
-import { and, desc, eq } from "drizzle-orm";
+import { and, desc, eq, not } from "drizzle-orm";
 import { z } from "zod";
 
 import { type Context, databaseActor, overseer, requireUser } from "../context.ts";
@@ -15,11 +15,17 @@ import {
 export const ListInstances = PageInput.extend({
   /** Only those that are not over. */
   live: z.boolean().default(false),
+  /** Only those that are. */
+  over: z.boolean().default(false),
 }).prefault({});
 export type ListInstances = z.infer<typeof ListInstances>;
 
 function matches(input: ListInstances) {
-  return and(input.live ? isLive : undefined, olderThan(instances, input.cursor));
+  return and(
+    input.live ? isLive : undefined,
+    input.over ? not(isLive) : undefined,
+    olderThan(instances, input.cursor),
+  );
 }
 
 /** The caller's instances, newest first. */

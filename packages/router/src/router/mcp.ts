@@ -10,6 +10,8 @@ import {
   listInstances,
   listTypes,
   NoInput,
+  reportOwnUsage,
+  ReportOwnUsage,
   revokeInstance,
   watchInstance,
   watchInstances,
@@ -32,6 +34,9 @@ export const mcp = {
   get: procedure("mcp:read:own")
     .input(InstanceId)
     .query(({ ctx, input }) => getInstance(ctx, input)),
+  usage: procedure("mcp:read:own")
+    .input(ReportOwnUsage)
+    .query(({ ctx, input }) => reportOwnUsage(ctx, input)),
   receipt: procedure("mcp:read:own")
     .input(InstanceId)
     .query(({ ctx, input }) => getReceipt(ctx, input)),
