@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, createAdmin, createUser, openSession, password } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
+import { subscribe } from "../support/subscribe.ts";
 import { eventually } from "./support/eventually.ts";
 import { dump, findSecret, run } from "./support/sql.ts";
 
@@ -111,6 +112,27 @@ test("use keeps it alive, up to its end and with at most one write a minute", as
   await eventually(1_500, async () => minutesUntil((await me(bearer)).data.session.idleExpiresAt) > 29);
   const { idleExpiresAt, absoluteExpiresAt } = (await me(bearer)).data.session;
   expect(idleExpiresAt).toEqual(absoluteExpiresAt);
+});
+
+test("a stream that is opened is no use of it: a page left open does not keep it alive", async () => {
+  const bearer = await openSession(product, ada);
+  const { id } = (await me(bearer)).data.session;
+  const rememberedAt = performance.now();
+  const { ownerUrl } = product.database;
+  await run(ownerUrl, "update sessions set last_seen_at = now() - interval '5 minutes' where id = $1", [id]);
+  const isUnseen = async () => {
+    const statement =
+      "select last_seen_at < now() - interval '4 minutes' as unseen from sessions where id = $1";
+    return (await run<{ unseen: boolean }>(ownerUrl, statement, [id]))[0]?.unseen;
+  };
+  await eventually(10_000, async () => {
+    await using stream = await subscribe(product.api.url, "mcp.watchAll", undefined, { token: bearer });
+    expect((await stream.next()).event).toBe("message");
+    return performance.now() - rememberedAt > 1_200;
+  });
+  expect(await isUnseen()).toBe(true);
+  await me(bearer);
+  expect(await isUnseen()).toBe(false);
 });
 
 test("what only looks like one is refused without telling how far it came", async () => {

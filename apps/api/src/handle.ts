@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 
-import type { RequestOrigin } from "@minimcp/core";
+import type { Authenticator, RequestOrigin } from "@minimcp/core";
 import { answerFor, appRouter, type RouterContext } from "@minimcp/router";
 import { TRPCError } from "@trpc/server";
 import { createHTTPHandler } from "@trpc/server/adapters/standalone";
@@ -18,7 +18,7 @@ const maxBatchSize = 10;
 export interface HandlerOptions {
   /** Everything a call needs besides itself. */
   services: Omit<RouterContext, "authenticate" | "request">;
-  authenticate(authorization: string | undefined): ReturnType<RouterContext["authenticate"]>;
+  authenticator: Authenticator;
   /** Whether the API can do its work now. */
   ready(): Promise<boolean>;
   /** Values of the Host header that are served; others could be a browser tricked by DNS (rebinding). */
@@ -64,7 +64,10 @@ export function createHandler(options: HandlerOptions): RequestListener {
       return {
         ...services,
         request: describe(req, requestIdOf(res)),
-        authenticate: () => options.authenticate(req.headers.authorization),
+        authenticate: () =>
+          options.authenticator.authenticate(req.headers.authorization, {
+            isUse: info.type !== "subscription",
+          }),
       };
     },
     responseMeta({ errors, info }) {

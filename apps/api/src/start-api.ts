@@ -35,7 +35,7 @@ export async function startApi(
   serve(
     createHandler({
       services: services.context,
-      authenticate: (authorization) => authenticator.authenticate(authorization),
+      authenticator,
       ready: () =>
         db.ping(AbortSignal.timeout(1_000)).then(
           () => true,

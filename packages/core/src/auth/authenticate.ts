@@ -12,9 +12,11 @@ import { isLiveSession } from "./live-session.ts";
 export interface Authenticator {
   /**
    * Who sends this `Authorization` header.
+   * @param options.isUse false for a stream: an open page comes again by itself, and must not keep a session alive that
+   *   nobody uses
    * @throws Unauthenticated when there is a credential and it does not count
    */
-  authenticate(authorization: string | undefined): Promise<Principal>;
+  authenticate(authorization: string | undefined, options?: { isUse: boolean }): Promise<Principal>;
 }
 
 interface LiveSession {
@@ -49,11 +51,11 @@ export function createAuthenticator({
 }): Authenticator {
   const remembered = new Map<string, { session: LiveSession | null; until: number }>();
 
-  async function readSession(key: string, which: SQL): Promise<LiveSession | null> {
+  async function readSession(key: string, which: SQL, isUse: boolean): Promise<LiveSession | null> {
     const known = remembered.get(key);
     if (known !== undefined && known.until > performance.now()) return known.session;
     const asked = performance.now();
-    const session = await db.as(databaseActor(system("auth")), async (tx) => {
+    const { session, isWritten } = await db.as(databaseActor(system("auth")), async (tx) => {
       const [row] = await tx
         .select({
           id: sessions.id,
@@ -66,12 +68,15 @@ export function createAuthenticator({
         .from(sessions)
         .innerJoin(users, eq(users.id, sessions.userId))
         .where(and(which, isLiveSession));
-      if (row === undefined) return null;
+      if (row === undefined) return { session: null, isWritten: true };
       const { isUnseen, ...found } = row;
-      if (found.bearerEpoch !== null && isUnseen) await touch(tx, found.id);
-      return found;
+      const isDue = found.bearerEpoch !== null && isUnseen;
+      if (isDue && isUse) await touch(tx, found.id);
+      return { session: found, isWritten: !isDue || isUse };
     });
     remembered.delete(key);
+    // Else a use in the next second would not be written down either.
+    if (!isWritten) return session;
     remembered.set(key, { session, until: asked + rememberMs });
     if (remembered.size > maxRemembered) {
       const [oldest] = remembered.keys();
@@ -91,18 +96,18 @@ export function createAuthenticator({
       .where(and(eq(sessions.id, id), unseen));
   }
 
-  async function checkBearer(token: string): Promise<UserPrincipal> {
+  async function checkBearer(token: string, isUse: boolean): Promise<UserPrincipal> {
     const hash = digestToken("mss", token);
     if (hash === null) throw tokenInvalid();
-    const session = await readSession(hash.toString("base64"), eq(sessions.bearerHash, hash));
+    const session = await readSession(hash.toString("base64"), eq(sessions.bearerHash, hash), isUse);
     if (session?.bearerEpoch !== session?.epoch || session === null) throw sessionEnded();
     const { id, userId, role, epoch } = session;
     return { kind: "user", via: "sessionBearer", userId, role, session: { id, epoch, expiresAt: null } };
   }
 
-  async function checkAccessToken(token: string): Promise<UserPrincipal> {
+  async function checkAccessToken(token: string, isUse: boolean): Promise<UserPrincipal> {
     const { sessionId: id, userId, epoch, expiresAt } = await accessTokens.verify(token);
-    const session = await readSession(id, eq(sessions.id, id));
+    const session = await readSession(id, eq(sessions.id, id), isUse);
     if (session?.userId !== userId || session.epoch !== epoch) throw sessionEnded();
     return {
       kind: "user",
@@ -114,7 +119,7 @@ export function createAuthenticator({
   }
 
   return {
-    async authenticate(authorization) {
+    async authenticate(authorization, { isUse } = { isUse: true }) {
       if (authorization === undefined) return anonymous;
       const token = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization)?.[1];
       if (token === undefined) {
@@ -123,7 +128,7 @@ export function createAuthenticator({
           "The Authorization header must be: Bearer, a space, the token.",
         );
       }
-      return await (token.startsWith("mss_") ? checkBearer(token) : checkAccessToken(token));
+      return await (token.startsWith("mss_") ? checkBearer(token, isUse) : checkAccessToken(token, isUse));
     },
   };
 }
