@@ -36,7 +36,7 @@ async function main() {
 
   await withLock(async () => {
     await installDependencies(command.needs);
-    await buildPackages(command.build);
+    await buildPackages(leavesOutDashboard(args) ? command.build.filter(isNotDashboard) : command.build);
   });
   if (command.debianPackages) await installDebianPackages();
 
@@ -47,6 +47,16 @@ async function main() {
     env: environment,
     stdio: ["inherit", "inherit", "inherit", "ipc"],
   });
+}
+
+/** @param {string[]} args */
+function leavesOutDashboard(args) {
+  return args.includes("--no-dashboard") || process.env.DASHBOARD === "off";
+}
+
+/** @param {string} name */
+function isNotDashboard(name) {
+  return name !== "@minimcp/dashboard";
 }
 
 try {

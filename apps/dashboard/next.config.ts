@@ -1,5 +1,3 @@
-import { fileURLToPath } from "node:url";
-
 import type { NextConfig } from "next";
 
 /** For every answer, files and errors included. What differs from answer to answer is in src/proxy.ts. */
@@ -14,8 +12,6 @@ const headers = [
 
 export default {
   distDir: "dist",
-  output: "standalone",
-  outputFileTracingRoot: fileURLToPath(new URL("../..", import.meta.url)),
   poweredByHeader: false,
   // `pnpm check` judges the types of the whole repository, with this package's own tsconfig.json.
   typescript: { ignoreBuildErrors: true },

@@ -29,10 +29,15 @@ const vitest = [join(repositoryRoot, "node_modules/vitest/vitest.mjs"), "run"];
  * }>}
  */
 export const commands = {
-  start: { needs: "product", build: ["@minimcp/connectors"], run: [cli, "start"], environment: home },
+  start: {
+    needs: "product",
+    build: ["@minimcp/connectors", "@minimcp/dashboard"],
+    run: [cli, "start"],
+    environment: home,
+  },
   dev: {
     needs: "everything",
-    build: ["@minimcp/connectors"],
+    build: ["@minimcp/connectors", "@minimcp/dashboard"],
     run: [cli, "start"],
     environment: { ...home, LOG_LEVEL: process.env.LOG_LEVEL ?? "debug" },
   },

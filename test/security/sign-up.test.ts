@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 
 import type { RunningApi } from "@minimcp/api/start";
+import { createSetUpInvitation, system } from "@minimcp/core";
+import { openDatabase } from "@minimcp/db";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { type Account, createAdmin, password } from "../support/accounts.ts";
@@ -173,5 +175,41 @@ describe("where nobody may", () => {
     await expectRefused(await signUp({}, closed.url), "auth.signUpClosed");
     await expectRefused(await signUp({ inviteCode: code }, closed.url), "auth.signUpClosed");
     expect((await signUp({ inviteCode: code })).status).toBe(200);
+  });
+});
+
+describe("before anybody has an account", () => {
+  let empty: Product;
+  let api: RunningApi;
+
+  beforeAll(async () => {
+    empty = await startProduct({ worker: false });
+    api = await startAnotherApi(empty, { SIGN_UP_POLICY: "closed" });
+  });
+
+  afterAll(async () => {
+    await api[Symbol.asyncDispose]();
+    await empty[Symbol.asyncDispose]();
+  });
+
+  async function makeSetUpCode(): Promise<string> {
+    await using db = openDatabase({
+      url: empty.database.apiUrl,
+      applicationName: "set up",
+      maxConnections: 1,
+    });
+    const request = { id: randomUUID(), ipAddress: null, userAgent: null };
+    return (await createSetUpInvitation({ db, principal: system("cli"), request })).code;
+  }
+
+  test("nobody gets in without the newest set-up code, and that makes one administrator whatever the policy", async () => {
+    const older = await makeSetUpCode();
+    const newest = await makeSetUpCode();
+    await expectRefused(await signUp({}, api.url), "auth.signUpClosed");
+    await expectRefused(await signUp({ inviteCode: older }, api.url), "auth.invitationInvalid");
+    const answers = await Promise.all([1, 2].map(() => signUp({ inviteCode: newest }, api.url)));
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 403]);
+    expect(answers.find(({ status }) => status === 200)?.data.user.role).toBe("admin");
+    await expectRefused(await signUp({ inviteCode: newest }, api.url), "auth.signUpClosed");
   });
 });

@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 
 import { type Browser, chromium } from "playwright-core";
@@ -46,60 +45,34 @@ interface DashboardOptions {
   sessionSecret?: string;
 }
 
-const startTimeoutMs = 20_000;
+const startTimeoutMs = 30_000;
 
-/** The dashboard as it is deployed: the built server, in a process of its own. */
+/** The dashboard as `minimcp start` runs it: the built pages, served by a process of its own. */
 export async function startDashboard(options: DashboardOptions): Promise<RunningDashboard> {
-  const port = options.port ?? (await freePort());
-  const url = `http://127.0.0.1:${port}`;
-  const directory = fileURLToPath(
-    new URL("../../apps/dashboard/dist/standalone/apps/dashboard/", import.meta.url),
-  );
-  const child = spawn(process.execPath, ["server.js"], {
-    cwd: directory,
+  const main = fileURLToPath(new URL("../../apps/dashboard/src/main.ts", import.meta.url));
+  const child = spawn(process.execPath, [main], {
     env: {
       NODE_ENV: "production",
-      HOSTNAME: "127.0.0.1",
-      PORT: String(port),
+      DASHBOARD_PORT: String(options.port ?? 0),
       PUBLIC_URL: options.apiUrl,
-      DASHBOARD_URL: url,
       SESSION_SECRET: options.sessionSecret ?? randomBytes(32).toString("hex"),
     },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
   const exited = once(child, "exit");
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (output += String(text)));
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (text) => (output += String(text)));
   const stop = async () => {
     child.kill("SIGKILL");
     await exited;
   };
-  const deadline = performance.now() + startTimeoutMs;
-  while (!(await answers(url))) {
-    if (child.exitCode === null && performance.now() < deadline) continue;
+  const [message] = await Promise.race([
+    once(child, "message", { signal: AbortSignal.timeout(startTimeoutMs) }).catch(() => []),
+    exited.then(() => []),
+  ]);
+  if (message === undefined) {
     await stop();
     throw new Error(`The dashboard did not start:\n${output}`);
   }
-  return { url, output: () => output, [Symbol.asyncDispose]: stop };
-}
-
-async function answers(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(`${url}/sign-in`, { signal: AbortSignal.timeout(2_000) });
-    await response.arrayBuffer();
-    return true;
-  } catch {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    return false;
-  }
-}
-
-/** The address must be known before it starts, since it is part of its configuration. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
+  return { url: message.url, output: () => output, [Symbol.asyncDispose]: stop };
 }

@@ -5,6 +5,7 @@ import {
   checkMode,
   type CrossCheck,
   type Environment,
+  isSecret,
   NewPassword,
   readConfig,
   secret,
@@ -21,6 +22,7 @@ export const productSettings = {
   DATABASE_URL_API: settings.DATABASE_URL_API.optional().meta(secret),
   DATABASE_URL_WORKER: settings.DATABASE_URL_WORKER.optional().meta(secret),
   MASTER_KEY: settings.MASTER_KEY.optional().meta(secret),
+  SESSION_SECRET: settings.SESSION_SECRET.optional().meta(secret),
 } satisfies SettingFields;
 
 /** What `minimcp start` reads. */
@@ -35,6 +37,15 @@ export const cliSettings = {
   MINIMCP_ADMIN_PASSWORD: NewPassword.optional()
     .meta(secret)
     .describe("The first administrator's password, at least 15 characters. Used once."),
+} satisfies SettingFields;
+
+/** What the dashboard is given: it knows no database and no master key. */
+export const dashboardSettings = {
+  HOST: settings.HOST,
+  DASHBOARD_PORT: settings.DASHBOARD_PORT,
+  DASHBOARD_URL: settings.DASHBOARD_URL,
+  TLS_CERT_FILE: settings.TLS_CERT_FILE,
+  TLS_KEY_FILE: settings.TLS_KEY_FILE,
 } satisfies SettingFields;
 
 export type ServerSettings = SettingValues<typeof cliSettings>;
@@ -59,13 +70,13 @@ export function readServerConfig(given: Environment = process.env): ServerConfig
   return { settings: readConfig(cliSettings, environment, checkServer), environment };
 }
 
-/** Reads the configuration and drops its secrets from the environment, so that nothing started later can have them. */
-export function takeServerConfig(): ServerConfig {
-  const config = readServerConfig();
-  for (const name of ["DATABASE_URL", "DATABASE_URL_API", "DATABASE_URL_WORKER", "MASTER_KEY"]) {
-    delete process.env[name];
-  }
-  delete process.env["MINIMCP_ADMIN_PASSWORD"];
+/**
+ * Reads the configuration and drops its secrets from the environment, so that nothing started later can have them.
+ * @param chosen settings that were chosen on the command line, and come before the environment's
+ */
+export function takeServerConfig(chosen: Environment = {}): ServerConfig {
+  const config = readServerConfig({ ...process.env, ...chosen });
+  for (const [name, field] of Object.entries(cliSettings)) if (isSecret(field)) delete process.env[name];
   return config;
 }
 
@@ -90,16 +101,37 @@ const checkServer: CrossCheck<typeof cliSettings> = (values, complain) => {
     for (const name of ["MASTER_KEY", "DATABASE_URL", "DATABASE_URL_API", "DATABASE_URL_WORKER"] as const) {
       if (values[name] === undefined) complain(name, "is required in production: nothing is generated there");
     }
+    if (values.DASHBOARD === "on") checkDashboard(values, complain);
   }
   for (const name of ["DATABASE_URL_API", "DATABASE_URL_WORKER"] as const) {
     if (values.DATABASE_URL === undefined && values[name] !== undefined && values.MINIMCP_MODE === "local") {
       complain(name, "is given without DATABASE_URL; without that, an embedded database is used");
     }
   }
-  if (values.API_PORT !== 0 && values.API_PORT !== undefined && values.API_PORT === values.GATEWAY_PORT) {
-    complain("GATEWAY_PORT", "is the same as API_PORT; each needs a port of its own");
+  const names = portNames(values);
+  for (const [index, name] of names.entries()) {
+    const same = names.slice(0, index).find((other) => values[other] === values[name]);
+    if (same !== undefined && values[name] !== undefined && values[name] !== 0) {
+      complain(name, `is the same as ${same}; each needs a port of its own`);
+    }
   }
   if ((values.MINIMCP_ADMIN_EMAIL === undefined) !== (values.MINIMCP_ADMIN_PASSWORD === undefined)) {
     complain("MINIMCP_ADMIN_EMAIL", "goes together with MINIMCP_ADMIN_PASSWORD; give both or neither");
   }
 };
+
+/** A browser keeps the session's cookie on an encrypted page only, and the address is what it must be asked under. */
+const checkDashboard: CrossCheck<typeof cliSettings> = ({ SESSION_SECRET, DASHBOARD_URL }, complain) => {
+  const remedy = "or start with --no-dashboard (DASHBOARD=off)";
+  if (SESSION_SECRET === undefined)
+    complain("SESSION_SECRET", `is required in production: give it, ${remedy}`);
+  if (DASHBOARD_URL?.startsWith("https:") !== true) {
+    complain("DASHBOARD_URL", `must be the dashboard's https address in production: give it, ${remedy}`);
+  }
+};
+
+/** The settings that name the ports of what `minimcp start` runs. */
+export function portNames({ DASHBOARD }: { DASHBOARD?: "on" | "off" }) {
+  const names = ["API_PORT", "GATEWAY_PORT"] as const;
+  return DASHBOARD === "off" ? names : ([...names, "DASHBOARD_PORT"] as const);
+}

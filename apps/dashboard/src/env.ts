@@ -17,26 +17,32 @@ const sealingKeys = z
     return Object.fromEntries(text.split(",").map((part) => part.split(":")));
   });
 
-/** What the dashboard reads from its environment. Next itself reads `PORT` and `HOSTNAME`, where it listens. */
+/** What the dashboard reads from its environment. */
 export const dashboardSettings = {
+  HOST: z.string().default("127.0.0.1"),
+  DASHBOARD_PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, "must be a whole number from 0 to 65535")
+    .transform(Number)
+    .pipe(z.int().max(65_535, "must be at most 65535"))
+    .default(3000),
   PUBLIC_URL: address.default("http://127.0.0.1:5000"),
-  DASHBOARD_URL: address
-    .default("http://127.0.0.1:3000")
-    .describe("The dashboard's address as browsers see it. Requests under another name are refused."),
-  SESSION_SECRET: sealingKeys
-    .meta({ secret: true })
-    .describe(
-      "Seals the dashboard's session cookie: 64 hexadecimal digits. To change it, give both as `2:<new>,1:<old>` until the old cookies are over.",
-    ),
+  DASHBOARD_URL: address.optional(),
+  TLS_CERT_FILE: z.string().optional(),
+  TLS_KEY_FILE: z.string().optional(),
+  SESSION_SECRET: sealingKeys.meta({ secret: true }),
 };
 
 const Settings = z.object(dashboardSettings);
 
-type DashboardConfig = z.infer<typeof Settings>;
+export type DashboardSettings = z.infer<typeof Settings>;
 type Environment = Record<string, string | undefined>;
 
-/** @throws Error that names every setting that is wrong, and no value */
-function readConfig(environment: Environment): DashboardConfig {
+/** A configuration that no process can run with, as opposed to a failure. */
+export class WrongConfiguration extends Error {}
+
+/** @throws WrongConfiguration that names every setting that is wrong, and no value */
+export function readDashboardSettings(environment: Environment): DashboardSettings {
   const problems: string[] = [];
   const texts: Environment = {};
   for (const name of Object.keys(dashboardSettings)) {
@@ -48,8 +54,14 @@ function readConfig(environment: Environment): DashboardConfig {
   }
   const parsed = Settings.safeParse(texts);
   for (const { path, message } of parsed.error?.issues ?? []) problems.push(`${path.join(".")} ${message}`);
+  if (
+    parsed.success &&
+    (parsed.data.TLS_CERT_FILE === undefined) !== (parsed.data.TLS_KEY_FILE === undefined)
+  ) {
+    problems.push("TLS_CERT_FILE and TLS_KEY_FILE go together; give both or neither");
+  }
   if (parsed.success && problems.length === 0) return parsed.data;
-  throw new Error(`The configuration of the dashboard is wrong:\n  ${problems.join("\n  ")}`);
+  throw new WrongConfiguration(`The configuration of the dashboard is wrong:\n  ${problems.join("\n  ")}`);
 }
 
 /** A setting by its name, or from the file that `<name>_FILE` names; empty is not set. @throws Error */
@@ -63,10 +75,32 @@ function readSetting(environment: Environment, name: string): string | undefined
   return readFileSync(file, "utf8").trim();
 }
 
-let config: DashboardConfig | undefined;
+/** Reads the configuration and drops its secret from the environment. @throws WrongConfiguration */
+export function takeDashboardSettings(): DashboardSettings {
+  const settings = readDashboardSettings(process.env);
+  delete process.env["SESSION_SECRET"];
+  return settings;
+}
 
-/** This process's configuration. @throws Error that names every setting that is wrong, and no value */
+/** What pages and routes need of the settings. */
+export interface DashboardConfig extends Pick<DashboardSettings, "PUBLIC_URL" | "SESSION_SECRET"> {
+  /** The dashboard's address as browsers see it. */
+  DASHBOARD_URL: string;
+}
+
+// Next bundles this module into several pieces, each with variables of its own, while the settings are read once: the
+// file of a secret may be gone by the first request.
+const shared: unique symbol = Symbol.for("@minimcp/dashboard configuration");
+const place = globalThis as typeof globalThis & { [shared]?: DashboardConfig };
+
+/** Settles what pages and routes of this process find. */
+export function shareDashboardConfig(config: DashboardConfig): void {
+  place[shared] = config;
+}
+
+/** @throws Error outside a dashboard that was started */
 export function dashboardConfig(): DashboardConfig {
-  config ??= readConfig(process.env);
+  const config = place[shared];
+  if (config === undefined) throw new Error("the dashboard's configuration is used before it was read");
   return config;
 }

@@ -52,6 +52,7 @@ export {
   createInvitation,
   type CreatedInvitation,
 } from "./invitation/create-invitation.ts";
+export { createSetUpInvitation } from "./invitation/create-set-up-invitation.ts";
 export { isolationLevels, type IsolationLevel, type IsolationView } from "./isolation.ts";
 export { authorizeToken, type TokenVerdict } from "./lease/authorize-token.ts";
 export { claimInstances, type ClaimedInstance } from "./lease/claim-instances.ts";

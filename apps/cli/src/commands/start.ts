@@ -6,7 +6,8 @@ import { note, print } from "../terminal.ts";
 export function addStart(program: Command): void {
   program
     .command("start")
-    .description("run the product: database, API and worker, until Ctrl-C")
+    .description("run the product: database, API, worker and dashboard, until Ctrl-C")
+    .option("--no-dashboard", "leave the dashboard out: it is neither built nor started")
     .option("--json", "print the line that tells when everything is ready as one JSON object")
     .addHelpText(
       "after",
@@ -19,12 +20,12 @@ Examples:
   $ npm start
   $ API_PORT=6000 GATEWAY_PORT=6001 npm start`,
     )
-    .action(async (options: { json?: boolean }) => {
+    .action(async (options: { json?: boolean; dashboard: boolean }) => {
       const [{ takeServerConfig }, { runProduct }] = await Promise.all([
         import("../env.ts"),
         import("../supervisor/run-product.ts"),
       ]);
-      const config = takeServerConfig();
+      const config = takeServerConfig(options.dashboard ? {} : { DASHBOARD: "off" });
       const stop = new AbortController();
       const insist = new AbortController();
       const onSignal = () => {
@@ -36,18 +37,29 @@ Examples:
       await runProduct({
         config,
         report: note,
-        onReady(status, { isInhabited }) {
+        onReady(status, { isInhabited, setUpUrl }) {
           const nextStep = isInhabited ? null : ownCommand("admin create --email you@example.com");
           if (options.json) {
             // One line, whoever reads it.
-            print(JSON.stringify({ kind: "ready", ...status, nextStep }));
+            print(JSON.stringify({ kind: "ready", ...status, nextStep, setUpUrl }));
             return;
           }
-          const { api, gateway, isolation } = status;
-          print(`ready: api ${api.url} gateway ${gateway.url} isolation ${isolation?.level ?? "unknown"}`);
+          const { api, gateway, dashboard, isolation } = status;
+          const parts = [
+            `api ${api.url}`,
+            `gateway ${gateway.url}`,
+            ...(dashboard === null ? [] : [`dashboard ${dashboard.url}`]),
+            `isolation ${isolation?.level ?? "unknown"}`,
+          ];
+          print(`ready: ${parts.join(" ")}`);
           for (const advice of isolation?.advice ?? []) print(`to raise the isolation: ${advice}`);
-          if (nextStep !== null)
+          if (setUpUrl !== null) {
+            print(
+              `next: make the first administrator's account, with this link, which works once: ${setUpUrl}`,
+            );
+          } else if (nextStep !== null) {
             print(`next: create the first administrator, in another terminal: ${nextStep}`);
+          }
         },
         signal: stop.signal,
         insist: insist.signal,

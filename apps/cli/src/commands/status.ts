@@ -38,6 +38,7 @@ function describeStatus(status: ProductStatus): string {
     ["home", `${status.home} (${status.mode} mode)`],
     ["api", describePart(status.api)],
     ["gateway", describePart(status.gateway)],
+    ["dashboard", status.dashboard === null ? "off" : describePart(status.dashboard)],
     ["database", `${database.kind}, ${database.state}${describeRestarts(database.restarts)}`],
     ["isolation", isolation?.level ?? "not known yet"],
     ...(isolation?.advice ?? []).map((advice): [string, string] => ["", `to raise it: ${advice}`]),

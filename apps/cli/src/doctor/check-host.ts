@@ -1,6 +1,7 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
+import { portNames } from "../env.ts";
 import { describeError } from "../failure.ts";
 import { checkPorts } from "../supervisor/check-ports.ts";
 import { type Check, fail, pass, skip } from "./check.ts";
@@ -67,13 +68,14 @@ export const checkFreePorts: Check = {
   id: "ports.free",
   async look({ config, running }) {
     if ("problems" in config) return skip("the configuration cannot be used");
-    const { API_PORT, GATEWAY_PORT } = config.settings;
+    const { settings } = config;
+    const names = portNames(settings);
     if (running !== undefined) return pass("this home's product has them");
     try {
       await checkPorts(config.settings, { patienceMs: 0, signal: AbortSignal.timeout(5_000) });
-      return pass(`${API_PORT || "any"} and ${GATEWAY_PORT || "any"} can be had`);
+      return pass(`${names.map((name) => settings[name] || "any").join(", ")} can be had`);
     } catch (error) {
-      return fail(describeError(error), "end the other program, or set API_PORT or GATEWAY_PORT");
+      return fail(describeError(error), `end the other program, or set ${names.join(", ")}`);
     }
   },
 };

@@ -74,10 +74,23 @@ export const checkGatewayHealth: Check = {
   look: (patient) => lookAtHealth(patient, "gateway"),
 };
 
-async function lookAtHealth({ running, home }: Patient, part: "api" | "gateway"): Promise<Finding> {
+export const checkDashboardHealth: Check = {
+  id: "dashboard.health",
+  look: (patient) => lookAtHealth(patient, "dashboard"),
+};
+
+const health = {
+  api: { path: "/readyz", log: "api.log" },
+  gateway: { path: "/readyz", log: "worker.log" },
+  dashboard: { path: "/sign-in", log: "dashboard.log" },
+};
+
+async function lookAtHealth({ running, home }: Patient, part: keyof typeof health): Promise<Finding> {
   if (running === undefined) return skip(notRunning);
-  const url = `${running[part].url}/readyz`;
-  const log = `${home.logs}/${part === "api" ? "api" : "worker"}.log`;
+  const place = running[part];
+  if (place === null) return pass("left out, as it was started");
+  const url = `${place.url}${health[part].path}`;
+  const log = `${home.logs}/${health[part].log}`;
   try {
     const { status } = await fetch(url, { signal: AbortSignal.timeout(5_000) });
     return status === 200 ? pass(`${url} answers 200`) : fail(`${url} answers ${status}`, `see ${log}`);

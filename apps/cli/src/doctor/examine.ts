@@ -7,6 +7,7 @@ import { checkClock, checkSignIn } from "./check-account.ts";
 import { checkConfiguration, checkFreePorts, checkHome, checkNode, checkSecrets } from "./check-host.ts";
 import {
   checkApiHealth,
+  checkDashboardHealth,
   checkDatabase,
   checkGatewayHealth,
   checkIsolation,
@@ -25,6 +26,7 @@ const checks: readonly Check[] = [
   checkIsolation,
   checkApiHealth,
   checkGatewayHealth,
+  checkDashboardHealth,
   checkClock,
   checkSignIn,
 ];

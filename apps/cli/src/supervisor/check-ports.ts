@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { ConfigError } from "@minimcp/core";
 
-import type { ServerSettings } from "../env.ts";
+import { portNames, type ServerSettings } from "../env.ts";
 import { errorCode } from "../error-code.ts";
 import { describeError } from "../failure.ts";
 
@@ -16,13 +16,13 @@ const pollMs = 100;
  * @throws ConfigError naming port and setting
  */
 export async function checkPorts(
-  settings: Pick<ServerSettings, "HOST" | "API_PORT" | "GATEWAY_PORT">,
+  settings: Pick<ServerSettings, "HOST" | "API_PORT" | "GATEWAY_PORT" | "DASHBOARD" | "DASHBOARD_PORT">,
   { patienceMs, signal }: { patienceMs: number; signal: AbortSignal },
 ): Promise<void> {
   const deadline = performance.now() + patienceMs;
   for (;;) {
     const problems: string[] = [];
-    for (const name of ["API_PORT", "GATEWAY_PORT"] as const) {
+    for (const name of portNames(settings)) {
       const problem = await tryPort(settings.HOST, settings[name]);
       if (problem !== undefined) problems.push(`${name}: ${problem}`);
     }

@@ -4,7 +4,9 @@ import {
   CreateAdministrator,
   createAdministrator,
   createPasswords,
+  createSetUpInvitation,
   hasUsers,
+  type RequestOrigin,
   system,
   type UserView,
 } from "@minimcp/core";
@@ -32,7 +34,7 @@ export async function addAdministrator(database: ApiDatabase, input: CreateAdmin
       db,
       passwords: createPasswords(),
       principal: system("cli"),
-      request: { id: randomUUID(), ipAddress: null, userAgent: null },
+      request: ownRequest(),
     },
     parsed.data,
   );
@@ -42,4 +44,15 @@ export async function addAdministrator(database: ApiDatabase, input: CreateAdmin
 export async function isInhabited(database: ApiDatabase): Promise<boolean> {
   await using db = openDatabase({ ...database, applicationName: "minimcp start", maxConnections: 1 });
   return await hasUsers({ db, principal: system("cli") });
+}
+
+/** The code of the set-up link, with which the first administrator creates their account. Earlier ones become void. */
+export async function makeSetUpCode(database: ApiDatabase): Promise<string> {
+  await using db = openDatabase({ ...database, applicationName: "minimcp start", maxConnections: 1 });
+  const { code } = await createSetUpInvitation({ db, principal: system("cli"), request: ownRequest() });
+  return code;
+}
+
+function ownRequest(): RequestOrigin {
+  return { id: randomUUID(), ipAddress: null, userAgent: null };
 }

@@ -10,6 +10,8 @@ export interface ProductStatus {
   uptimeSeconds: number;
   api: PartStatus;
   gateway: PartStatus;
+  /** Null where it was started without. */
+  dashboard: PartStatus | null;
   database: Pick<PartStatus, "state" | "restarts"> & {
     kind: "embedded" | "external";
     /** Where it is; null while it starts. Never a password. */

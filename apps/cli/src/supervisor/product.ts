@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { readDatabaseTls } from "@minimcp/core";
 import { parseDatabaseUrl } from "@minimcp/db";
 
-import { productSettings, type ServerConfig } from "../env.ts";
-import { buildChildEnvironment, type SecretSource } from "./child-environment.ts";
-import { addAdministrator, type ApiDatabase, isInhabited } from "./first-administrator.ts";
+import { dashboardSettings, productSettings, type ServerConfig } from "../env.ts";
+import { buildChildEnvironment, type ChildSettings, type SecretSource } from "./child-environment.ts";
+import { addAdministrator, type ApiDatabase, isInhabited, makeSetUpCode } from "./first-administrator.ts";
 import { ensureSecret, type Home } from "./home.ts";
 import {
   bringUpToDate,
@@ -25,13 +25,22 @@ interface ProductOptions {
   report: (line: string) => void;
 }
 
-/** Database, API and worker of one home. Each is started again when it ends by itself. */
+/** What a newcomer needs to hear of a product that has started. */
+export interface Welcome {
+  isInhabited: boolean;
+  /** A single-use link; null when somebody has an account, or there is no dashboard. */
+  setUpUrl: string | null;
+}
+
+/** Database, API, worker and dashboard of one home. Each is started again when it ends by itself. */
 export class Product implements AsyncDisposable {
   readonly #config: ServerConfig;
   readonly #home: Home;
   readonly #report: (line: string) => void;
   readonly #api: SupervisedProcess;
   readonly #worker: SupervisedProcess;
+  /** Null where the configuration says that there is none. */
+  readonly #dashboard: SupervisedProcess | null;
   readonly #startedAt = performance.now();
   #database: ProductDatabase | undefined;
   #isStopping = false;
@@ -42,56 +51,67 @@ export class Product implements AsyncDisposable {
     this.#report = report;
     this.#api = this.#supervise("api");
     this.#worker = this.#supervise("worker");
+    this.#dashboard = config.settings.DASHBOARD === "on" ? this.#supervise("dashboard") : null;
   }
 
   /** Rejects when a process refuses to run and starting it again would not help. */
   get gaveUp(): Promise<never> {
-    return Promise.race([this.#api.gaveUp, this.#worker.gaveUp]);
+    return Promise.race(this.#processes.map((part) => part.gaveUp));
   }
 
   /**
    * Starts everything and returns when all of it serves.
-   * @returns whether anybody has an account
+   * @returns whether anybody has an account, and where the first administrator can make theirs with a browser
    */
-  async start(signal: AbortSignal): Promise<{ isInhabited: boolean }> {
+  async start(signal: AbortSignal): Promise<Welcome> {
     const { settings } = this.#config;
     const [home, report] = [this.#home, this.#report];
     this.#database = await openProductDatabase(settings, home, { report, signal });
     const { ownerUrl } = this.#database;
     const applied = await bringUpToDate(settings, home, ownerUrl, signal);
     if (applied.length > 0) report(`migrated the database to ${applied.at(-1)}`);
-    const inhabited = await this.#welcomeAdministrator({
+    const database = {
       url: await databaseUrlOf("api", settings, home, ownerUrl),
       tls: readDatabaseTls(settings),
-    });
+    };
+    const inhabited = await this.#welcomeAdministrator(database);
 
     const interrupted = once(signal, "abort").then(() => signal.throwIfAborted());
     signal.throwIfAborted();
     const gateway = this.#worker.start();
     // The API tells clients the gateway's address, so it must know the port.
     if (settings.GATEWAY_PORT === 0) await Promise.race([gateway, interrupted]);
-    await Promise.race([Promise.all([gateway, this.#api.start()]), interrupted]);
-    return { isInhabited: inhabited };
+    const api = this.#api.start();
+    // The dashboard calls the API, so it must know that port.
+    if (settings.API_PORT === 0) await Promise.race([api, interrupted]);
+    await Promise.race([Promise.all([gateway, api, this.#dashboard?.start()]), interrupted]);
+    if (inhabited || !this.#dashboard?.ready) return { isInhabited: inhabited, setUpUrl: null };
+    // A fragment is sent to no server, so the code gets into no log.
+    const setUpUrl = `${this.#dashboard.ready.url}/set-up#${await makeSetUpCode(database)}`;
+    return { isInhabited: false, setUpUrl };
   }
 
   /** Ends the processes the hard way; the database is still stopped in order, or it would outlive us. */
   kill(): void {
-    this.#worker.kill();
-    this.#api.kill();
+    for (const part of this.#processes) part.kill();
   }
 
   status(): ProductStatus {
     const { settings } = this.#config;
     const database = this.#database;
     const parts = { api: statusOf(this.#api), gateway: statusOf(this.#worker) };
+    const dashboard = this.#dashboard && statusOf(this.#dashboard);
     const databasePart = { state: database?.state ?? "starting", restarts: database?.restarts ?? 0 } as const;
     return {
-      state: this.#isStopping ? "stopping" : summarize([parts.api, parts.gateway, databasePart]),
+      state: this.#isStopping
+        ? "stopping"
+        : summarize([parts.api, parts.gateway, databasePart, ...(dashboard === null ? [] : [dashboard])]),
       pid: process.pid,
       home: this.#home.path,
       mode: settings.MINIMCP_MODE,
       uptimeSeconds: Math.floor((performance.now() - this.#startedAt) / 1_000),
       ...parts,
+      dashboard,
       database: {
         kind: settings.DATABASE_URL === undefined ? "embedded" : "external",
         ...databasePart,
@@ -101,12 +121,17 @@ export class Product implements AsyncDisposable {
     };
   }
 
-  /** Stops the worker first, so that its last counts reach the database, and the database last. */
+  /** Stops the dashboard, which calls the rest, then the worker, whose last counts reach the database, and that last. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isStopping = true;
+    await this.#dashboard?.[Symbol.asyncDispose]();
     await this.#worker[Symbol.asyncDispose]();
     await this.#api[Symbol.asyncDispose]();
     await this.#database?.[Symbol.asyncDispose]();
+  }
+
+  get #processes(): SupervisedProcess[] {
+    return [this.#api, this.#worker, ...(this.#dashboard === null ? [] : [this.#dashboard])];
   }
 
   #supervise(name: ProcessName): SupervisedProcess {
@@ -114,21 +139,53 @@ export class Product implements AsyncDisposable {
       name,
       entry: fileURLToPath(new URL(`../../../${name}/src/main.ts`, import.meta.url)),
       logPath: join(this.#home.logs, `${name}.log`),
-      prepare: async () => {
-        const { settings, environment } = this.#config;
-        const fixed = { MINIMCP_HOME: this.#home.path, ...this.#ports() };
-        const url = await databaseUrlOf(name, settings, this.#home, this.#database?.ownerUrl ?? "");
-        const secrets: Record<string, SecretSource> =
-          name === "api"
-            ? { DATABASE_URL_API: { value: url }, MASTER_KEY: await this.#masterKey() }
-            : { DATABASE_URL_WORKER: { value: url } };
-        return await buildChildEnvironment(
-          { fields: productSettings, given: environment, fixed, secrets },
+      prepare: async () =>
+        await buildChildEnvironment(
+          {
+            fields: name === "dashboard" ? dashboardSettings : productSettings,
+            given: this.#config.environment,
+            ...(await this.#prepare[name]()),
+          },
           this.#home.handover,
-        );
-      },
+        ),
       report: this.#report,
     });
+  }
+
+  /** What a process gets besides the settings as they were given. */
+  readonly #prepare: Record<ProcessName, () => Promise<Pick<ChildSettings, "fixed" | "secrets">>> = {
+    api: async () => ({
+      fixed: { MINIMCP_HOME: this.#home.path, ...this.#ports() },
+      secrets: {
+        DATABASE_URL_API: { value: await this.#databaseUrl("api") },
+        MASTER_KEY: await this.#keptSecret("MASTER_KEY", "master-key"),
+      },
+    }),
+    worker: async () => ({
+      fixed: { MINIMCP_HOME: this.#home.path, ...this.#ports() },
+      secrets: { DATABASE_URL_WORKER: { value: await this.#databaseUrl("worker") } },
+    }),
+    dashboard: async () => ({
+      fixed: { PUBLIC_URL: this.#api.ready?.url ?? this.#apiUrl(), ...this.#dashboardPort() },
+      secrets: { SESSION_SECRET: await this.#keptSecret("SESSION_SECRET", "session-secret") },
+    }),
+  };
+
+  #databaseUrl(role: "api" | "worker"): Promise<string> {
+    return databaseUrlOf(role, this.#config.settings, this.#home, this.#database?.ownerUrl ?? "");
+  }
+
+  /** Where clients reach the API, also before it serves. */
+  #apiUrl(): string {
+    const { PUBLIC_URL, TLS_CERT_FILE, API_PORT } = this.#config.settings;
+    return PUBLIC_URL ?? `${TLS_CERT_FILE === undefined ? "http" : "https"}://127.0.0.1:${API_PORT}`;
+  }
+
+  #dashboardPort(): Record<string, string> {
+    const { DASHBOARD_PORT, DASHBOARD_URL } = this.#config.settings;
+    const ready = this.#dashboard?.ready;
+    if (DASHBOARD_PORT !== 0 || DASHBOARD_URL !== undefined || ready === undefined) return {};
+    return { DASHBOARD_PORT: new URL(ready.url).port };
   }
 
   /** Where the system chose a port, the process keeps it when it is started again. */
@@ -146,11 +203,12 @@ export class Product implements AsyncDisposable {
     return ports;
   }
 
-  async #masterKey(): Promise<SecretSource> {
-    const { MASTER_KEY: value, MASTER_KEY_FILE: file } = this.#config.environment;
+  /** A secret as it was given, or else the one that this home keeps. */
+  async #keptSecret(name: "MASTER_KEY" | "SESSION_SECRET", fileName: string): Promise<SecretSource> {
+    const { [name]: value, [`${name}_FILE`]: file } = this.#config.environment;
     if (value) return { value };
     return {
-      file: file || (await ensureSecret(this.#home, "master-key", () => randomBytes(32).toString("hex"))),
+      file: file || (await ensureSecret(this.#home, fileName, () => randomBytes(32).toString("hex"))),
     };
   }
 

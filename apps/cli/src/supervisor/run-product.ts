@@ -9,14 +9,14 @@ import { checkPorts } from "./check-ports.ts";
 import { readStatus } from "./control-client.ts";
 import { serveControl } from "./control-server.ts";
 import { clearHandover, type Home, homeAt, prepareHome } from "./home.ts";
-import { Product } from "./product.ts";
+import { Product, type Welcome } from "./product.ts";
 import type { ProductStatus } from "./product-status.ts";
 
 export interface RunOptions {
   config: ServerConfig;
   /** One line for whoever started the product. */
   report: (line: string) => void;
-  onReady(status: ProductStatus, about: { isInhabited: boolean }): void;
+  onReady(status: ProductStatus, welcome: Welcome): void;
   /** Ends the product in order. */
   signal: AbortSignal;
   /** Aborts when its processes are to be killed instead of asked. */
@@ -58,8 +58,8 @@ export async function runProduct(options: RunOptions): Promise<void> {
 
   try {
     await checkPorts(config.settings, { patienceMs: wasKilled ? leftoverPatienceMs : 0, signal });
-    const about = await product.start(signal);
-    options.onReady(product.status(), about);
+    const welcome = await product.start(signal);
+    options.onReady(product.status(), welcome);
     await Promise.race([ended, product.gaveUp]);
   } catch (error) {
     // Told to stop while it started: what was under way failed for that.

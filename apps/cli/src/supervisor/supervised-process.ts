@@ -9,7 +9,7 @@ import { describeError, Failure } from "../failure.ts";
 import { BackOff } from "./back-off.ts";
 import { openLogFile } from "./log-file.ts";
 
-export type ProcessName = "api" | "worker";
+export type ProcessName = "api" | "worker" | "dashboard";
 
 /** What a process says once it serves. */
 export interface Ready {

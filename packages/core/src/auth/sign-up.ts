@@ -8,6 +8,7 @@ import { Forbidden } from "../errors.ts";
 import { consumeInvitation, recordInvitee } from "../invitation/use-invitation.ts";
 import { system } from "../principal.ts";
 import { createUser } from "../user/create-user.ts";
+import { hasUsers } from "../user/has-users.ts";
 import { EmailAddress, PersonName } from "../user/person.ts";
 import type { UserView } from "../user/user-view.ts";
 import { NewPassword } from "./passwords.ts";
@@ -34,7 +35,11 @@ export interface SignedUp {
  */
 export async function signUp(ctx: Context, input: SignUp): Promise<SignedUp> {
   const { signUpPolicy } = ctx.settings;
-  if (signUpPolicy === "closed") {
+  // The first account is let in by its set-up link whatever the policy, or nobody could ever change it.
+  if (
+    signUpPolicy === "closed" &&
+    (input.inviteCode === undefined || (await hasUsers({ db: ctx.db, principal: system("auth") })))
+  ) {
     throw new Forbidden("auth.signUpClosed", "This server takes no new accounts. Ask its administrator.");
   }
   if (signUpPolicy === "invite" && input.inviteCode === undefined) {

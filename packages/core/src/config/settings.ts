@@ -73,7 +73,7 @@ export const settings = {
     .string()
     .default("127.0.0.1")
     .describe(
-      "The address that the API and the gateway listen on. In local mode it must be a loopback address.",
+      "The address that the API, the gateway and the dashboard listen on. In local mode it must be a loopback address.",
     ),
   API_PORT: port(5000).describe("Port of the API."),
   GATEWAY_PORT: port(5001).describe("Port of the gateway, where MCP clients connect."),
@@ -83,10 +83,33 @@ export const settings = {
   GATEWAY_URL: publicAddress
     .optional()
     .describe("The gateway's address as clients see it. Default: `http://127.0.0.1:<GATEWAY_PORT>`."),
+  DASHBOARD: z
+    .enum(["on", "off"], "must be on or off")
+    .default("on")
+    .describe("Whether `minimcp start` runs the dashboard. `--no-dashboard` is the same as `off`."),
+  DASHBOARD_PORT: port(3000).describe("Port of the dashboard."),
+  DASHBOARD_URL: publicAddress
+    .optional()
+    .describe(
+      "The dashboard's address as browsers see it; requests under another name are refused. Default: `http://127.0.0.1:<DASHBOARD_PORT>`. Required in production, where it must be https.",
+    ),
+  SESSION_SECRET: z
+    .string()
+    .regex(
+      /^(?:[0-9a-f]{64}|[1-9]\d{0,8}:[0-9a-f]{64}(?:,[1-9]\d{0,8}:[0-9a-f]{64})*)$/i,
+      "must be 64 hexadecimal digits, or several keys as 2:<new>,1:<old>",
+    )
+    .meta(secret)
+    .describe(
+      "Seals the dashboard's session cookie: 64 hexadecimal digits. To change it, give both as `2:<new>,1:<old>` until the old cookies are over, which takes 12 hours.",
+    ),
   ALLOWED_ORIGINS: commaList.describe(
     "Web origins, separated by commas, whose pages may call the gateway. Programs send no Origin and need none.",
   ),
-  TLS_CERT_FILE: z.string().optional().describe("PEM certificate chain of the API and the gateway."),
+  TLS_CERT_FILE: z
+    .string()
+    .optional()
+    .describe("PEM certificate chain of the API, the gateway and the dashboard."),
   TLS_KEY_FILE: z.string().optional().describe("PEM private key that belongs to it."),
   TRUSTED_PROXIES: commaList
     .refine(

@@ -28,7 +28,10 @@ export interface CreatedInvitation {
 }
 
 /** Makes a single-use code with which one person can create an account. */
-export async function createInvitation(ctx: Context, input: CreateInvitation): Promise<CreatedInvitation> {
+export async function createInvitation(
+  ctx: Pick<Context, "db" | "principal" | "request">,
+  input: CreateInvitation,
+): Promise<CreatedInvitation> {
   const id = randomUUID();
   const code = mintToken("inv");
   const email = input.email ?? null;

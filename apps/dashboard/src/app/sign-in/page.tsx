@@ -18,15 +18,9 @@ export default function SignInPage() {
       <details className="text-muted text-sm">
         <summary className="hover:text-ink w-fit">No account yet?</summary>
         <p className="mt-2">
-          On a new installation, whoever runs MiniMCP makes the first administrator in a terminal:
+          On a new installation, open the set-up link that MiniMCP prints when it starts: it makes the first
+          administrator.
         </p>
-        <pre
-          tabIndex={0}
-          aria-label="Command"
-          className="bg-sunken text-ink mt-2 overflow-x-auto rounded-md p-3 font-mono text-xs"
-        >
-          npx pnpm minimcp admin create --email you@example.com
-        </pre>
         <p className="mt-2">Everybody else gets an invitation from an administrator.</p>
       </details>
     </main>

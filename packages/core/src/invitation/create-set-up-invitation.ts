@@ -1,0 +1,24 @@
+import { invitations } from "@minimcp/db/schema";
+import { and, eq, isNull, sql } from "drizzle-orm";
+
+import { type Context, overseer } from "../context.ts";
+import { type CreatedInvitation, createInvitation } from "./create-invitation.ts";
+
+/** An operator sets up at leisure; the next start makes a new one. */
+const validHours = 24;
+
+/**
+ * Makes the single-use code with which the first administrator of an installation creates their account. Those of
+ * earlier calls become void: at any time one such code at most is good.
+ */
+export async function createSetUpInvitation(
+  ctx: Pick<Context, "db" | "principal" | "request">,
+): Promise<CreatedInvitation> {
+  await ctx.db.as(overseer(ctx.principal), (tx) =>
+    tx
+      .update(invitations)
+      .set({ usedAt: sql`now()` })
+      .where(and(eq(invitations.role, "admin"), isNull(invitations.createdBy), isNull(invitations.usedAt))),
+  );
+  return await createInvitation(ctx, { role: "admin", validHours });
+}
