@@ -55,7 +55,7 @@ interface Instance {
 let folder: string;
 let clone: string;
 let environment: Record<string, string>;
-let ports: { API_PORT: string; GATEWAY_PORT: string };
+let ports: Record<"API_PORT" | "GATEWAY_PORT" | "DASHBOARD_PORT", string>;
 /** Where `npm start` runs. */
 let product: Terminal | undefined;
 /** What the page's `run` creates. */
@@ -68,7 +68,11 @@ beforeAll(async () => {
   clone = join(folder, "minimcp");
   await copyCheckout(clone);
   await mkdir(join(folder, "home"));
-  ports = { API_PORT: await findFreePort(), GATEWAY_PORT: await findFreePort() };
+  ports = {
+    API_PORT: await findFreePort(),
+    GATEWAY_PORT: await findFreePort(),
+    DASHBOARD_PORT: await findFreePort(),
+  };
   const installed = await readFile(join(root, "node_modules/.modules.yaml"), "utf8");
   environment = {
     // Without what this run has put ahead: the newcomer has no pnpm, and the machine's own Node.
@@ -96,10 +100,11 @@ const expectations: Record<string, (text: string) => Promise<void>> = {
     product = openTerminal(command, ports);
     await product.waitFor(/^next: .*\n/m, 120_000);
     expect(product.text).toMatch(
-      /^ready: api http:\/\/\S+ gateway http:\/\/\S+ isolation (strict|contained|hardened|none)$/m,
+      /^ready: api http:\/\/\S+ gateway http:\/\/\S+ dashboard http:\/\/\S+ isolation (strict|contained|hardened|none)$/m,
     );
-    // What is proposed can be typed as it stands: it is the page's next command.
-    expect(page).toContain(/^next: .*: (npm .*)$/m.exec(product.text)?.[1]);
+    const link = /^next: .*: (http:\S+\/set-up#inv_\w+)$/m.exec(product.text)?.[1] ?? "";
+    const answer = await fetch(link, { signal: AbortSignal.timeout(20_000) });
+    expect(await answer.text()).toContain("Set up MiniMCP");
   },
 
   // Not run inside itself: what it would run is the very program that runs this file.
