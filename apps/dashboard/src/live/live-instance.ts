@@ -23,6 +23,10 @@ export interface Seen<T> {
   value: T;
 }
 
+export function seenNow<T>(value: T): Seen<T> {
+  return { nowMs: Date.now(), value };
+}
+
 export function toLiveInstance(view: InstanceView): LiveInstance {
   const { id, type, label, state, endReason, failure, endpoint, isolation, calls } = view;
   return {

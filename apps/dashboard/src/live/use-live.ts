@@ -1,11 +1,9 @@
 "use client";
 
-import { useEffect, useState } from "react";
+import { useState } from "react";
 
-import type { Problem } from "../problem.ts";
 import type { Seen } from "./live-instance.ts";
-
-const reopenAfterMs = 2_000;
+import { useEventStream } from "./use-event-stream.ts";
 
 export interface Live<T> {
   seen: Seen<T>;
@@ -15,39 +13,11 @@ export interface Live<T> {
 
 /**
  * Follows what the dashboard's server sees.
+ * @param path null when nothing changes any more
  * @param first what the page came with
  */
-export function useLive<T>(path: string, first: Seen<T>): Live<T> {
-  const [live, setLive] = useState<Live<T>>({ seen: first, trouble: null });
-
-  useEffect(() => {
-    let source: EventSource;
-    let reopening: ReturnType<typeof setTimeout> | undefined;
-    const trouble = (text: string) => setLive(({ seen }) => ({ seen, trouble: text }));
-
-    function open(): void {
-      source = new EventSource(path);
-      source.addEventListener("seen", ({ data }: MessageEvent<string>) =>
-        setLive({ seen: JSON.parse(data) as Seen<T>, trouble: null }),
-      );
-      source.addEventListener("problem", ({ data }: MessageEvent<string>) => {
-        const problem = JSON.parse(data) as Problem;
-        if (problem.remedy === "signIn") window.location.assign("/sign-in");
-        else trouble(problem.message);
-      });
-      source.addEventListener("error", () => {
-        trouble("The connection to the dashboard is lost. This page goes on by itself when it is back.");
-        // A browser tries again by itself after a broken connection, but not after an answer that is no stream.
-        if (source.readyState === EventSource.CLOSED) reopening = setTimeout(open, reopenAfterMs);
-      });
-    }
-
-    open();
-    return () => {
-      clearTimeout(reopening);
-      source.close();
-    };
-  }, [path]);
-
-  return live;
+export function useLive<T>(path: string | null, first: Seen<T>): Live<T> {
+  const [seen, setSeen] = useState(first);
+  const trouble = useEventStream(path, (value) => setSeen(value as Seen<T>));
+  return { seen, trouble };
 }

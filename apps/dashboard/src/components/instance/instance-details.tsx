@@ -16,6 +16,7 @@ import { Card } from "../ui/card.tsx";
 import { ConfirmDialog } from "../ui/confirm-dialog.tsx";
 import { Copyable } from "../ui/copyable.tsx";
 import { useMutation } from "../use-mutation.ts";
+import { InstanceLog } from "./instance-log.tsx";
 import { IsolationCard } from "./isolation-card.tsx";
 import { StateBadge } from "./state-badge.tsx";
 import { TimeLeft } from "./time-left.tsx";
@@ -28,7 +29,10 @@ interface InstanceDetailsProps {
 }
 
 export function InstanceDetails({ first, hasReceipt, children }: InstanceDetailsProps) {
-  const { seen, trouble } = useLive(`/api/instances/${first.value.id}/live`, first);
+  const { seen, trouble } = useLive(
+    isOver(first.value) ? null : `/api/instances/${first.value.id}/live`,
+    first,
+  );
   const nowMs = useServerNow(seen.nowMs);
   const { isBusy, problem, send } = useMutation("DELETE");
   const router = useRouter();
@@ -86,8 +90,9 @@ export function InstanceDetails({ first, hasReceipt, children }: InstanceDetails
           ]}
         />
       </Card>
-      <IsolationCard isolation={instance.isolation} />
       {!over && <Copyable name="Endpoint" text={instance.endpoint} />}
+      <InstanceLog id={instance.id} isOver={over} />
+      <IsolationCard isolation={instance.isolation} />
     </div>
   );
 }

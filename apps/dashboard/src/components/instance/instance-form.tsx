@@ -31,6 +31,9 @@ const presets = [
 
 const defaultMinutes = "60";
 
+/** Before the names of the fields that go into the instance's configuration. */
+const configPrefix = "config.";
+
 export function InstanceForm({ types, keys, isolation, onCreated }: InstanceFormProps) {
   const [typeId, setTypeId] = useState(types[0]?.id ?? "");
   const [minutes, setMinutes] = useState(defaultMinutes);
@@ -47,10 +50,16 @@ export function InstanceForm({ types, keys, isolation, onCreated }: InstanceForm
     const form = new FormData(event.currentTarget);
     const label = textOf(form, "label").trim();
     const apiKeyId = textOf(form, "apiKeyId");
+    const config = Object.fromEntries(
+      (type?.config ?? [])
+        .map(({ key }) => [key, textOf(form, `${configPrefix}${key}`)] as const)
+        .filter(([, value]) => value !== ""),
+    );
     idempotencyKey.current ||= crypto.randomUUID();
     const created = await send("/api/instances", {
       type: typeId,
       expirationMinutes: Number(minutes),
+      config,
       idempotencyKey: idempotencyKey.current,
       ...(label === "" ? {} : { label }),
       ...(apiKeyId === "" ? {} : { apiKeyId }),
@@ -70,8 +79,24 @@ export function InstanceForm({ types, keys, isolation, onCreated }: InstanceForm
         <Alert tone="warn">No worker is running, so nothing could be started right now.</Alert>
       )}
       <TypePicker types={types} chosen={typeId} onChoose={setTypeId} />
+      {type !== undefined && <Granted type={type} />}
       {provider !== null && (
         <KeyPicker provider={provider} keys={fitting} problem={problem?.fields["apiKeyId"]} />
+      )}
+      {type !== undefined && type.config.length > 0 && (
+        <Card key={type.id} className="grid gap-6 sm:grid-cols-2">
+          {type.config.map(({ key, description }) => (
+            <Field
+              key={key}
+              label={key}
+              name={`${configPrefix}${key}`}
+              maxLength={1_000}
+              autoComplete="off"
+              hint={description}
+              problem={problem?.fields[`config.${key}`]}
+            />
+          ))}
+        </Card>
       )}
       <Card className="grid gap-6 sm:grid-cols-2">
         <Lifetime minutes={minutes} onChange={setMinutes} problem={problem?.fields["expirationMinutes"]} />
@@ -139,6 +164,27 @@ function TypePicker({ types, chosen, onChoose }: TypePickerProps) {
         ))}
       </div>
     </fieldset>
+  );
+}
+
+/** Everything that an instance of this type can do. */
+function Granted({ type: { tools, hosts } }: { type: ServerTypeView }) {
+  return (
+    <details className="border-line bg-surface rounded-lg border px-5 py-4 text-sm">
+      <summary className="w-fit font-medium">
+        What your client may use: {tools.length} tools, {hosts.length === 0 ? "no network" : hosts.join(", ")}
+      </summary>
+      <dl className="mt-3 grid gap-x-6 gap-y-2 sm:grid-cols-[auto_minmax(0,1fr)]">
+        {tools.map(({ name, description }) => (
+          <div key={name} className="contents">
+            <dt>
+              <code className="font-mono text-xs wrap-anywhere">{name}</code>
+            </dt>
+            <dd className="text-muted">{description}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
   );
 }
 

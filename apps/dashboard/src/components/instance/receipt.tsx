@@ -1,13 +1,12 @@
 import type { ReceiptView } from "@minimcp/client";
 
 import { Facts } from "../facts.tsx";
+import { formatBytes } from "../format-bytes.ts";
 import { Card } from "../ui/card.tsx";
-
-const bytes = new Intl.NumberFormat("en", { style: "unit", unit: "kilobyte", maximumFractionDigits: 1 });
 
 /** What an instance was allowed, and what it did. */
 export function Receipt({ receipt }: { receipt: ReceiptView }) {
-  const { granted, used } = receipt;
+  const { granted } = receipt;
   return (
     <Card aria-labelledby="receipt-heading" className="grid gap-5">
       <div>
@@ -28,34 +27,51 @@ export function Receipt({ receipt }: { receipt: ReceiptView }) {
           { name: "Not answered", value: receipt.failures },
           {
             name: "In / out",
-            value: `${bytes.format(receipt.requestBytes / 1000)} / ${bytes.format(receipt.responseBytes / 1000)}`,
+            value: `${formatBytes(receipt.requestBytes)} / ${formatBytes(receipt.responseBytes)}`,
           },
         ]}
       />
-      <div className="grid gap-x-12 gap-y-5 text-sm sm:grid-cols-2">
-        <div>
-          <h3 className="text-muted text-xs">Used</h3>
-          {used.tools.length === 0 ? (
-            <p className="mt-1">No tool was called.</p>
-          ) : (
-            <ul className="mt-1 grid gap-1">
-              {used.tools.map(({ name, calls }) => (
-                <li key={name} className="flex justify-between gap-4">
-                  <code className="font-mono text-xs wrap-anywhere">{name}</code>
-                  <span className="tabular-nums">{calls}</span>
-                </li>
-              ))}
-            </ul>
-          )}
-        </div>
-        <div>
-          <h3 className="text-muted text-xs">Granted</h3>
-          <p className="mt-1">
-            {granted.tools.length} tools,{" "}
-            {granted.hosts.length === 0 ? "no network" : `hosts ${granted.hosts.join(", ")}`}
-          </p>
-        </div>
+      <Tools receipt={receipt} />
+      <div className="text-sm">
+        <h3 className="text-muted text-xs">Hosts it was allowed to reach</h3>
+        <p className="mt-1 wrap-anywhere">
+          {granted.hosts.length === 0 ? "None: it had no network." : granted.hosts.join(", ")}
+        </p>
       </div>
     </Card>
+  );
+}
+
+/** Granted against used, the used ones first. */
+function Tools({ receipt: { granted, used } }: { receipt: ReceiptView }) {
+  const isGranted = new Set(granted.tools);
+  const calls = new Map(used.tools.map((tool) => [tool.name, tool.calls]));
+  const idle = granted.tools.filter((name) => !calls.has(name));
+  const usedOfGranted = granted.tools.length - idle.length;
+  return (
+    <details className="text-sm" open>
+      <summary className="w-fit font-medium">
+        {usedOfGranted} of {granted.tools.length} granted tools were used
+      </summary>
+      <table className="mt-3 w-full">
+        <thead className="text-muted text-left text-xs">
+          <tr>
+            <th className="pb-1 font-normal">Tool</th>
+            <th className="pb-1 text-right font-normal">Calls</th>
+          </tr>
+        </thead>
+        <tbody className="divide-line divide-y">
+          {[...calls.keys(), ...idle].map((name) => (
+            <tr key={name} className={calls.has(name) ? "" : "text-muted"}>
+              <td className="py-1.5 pr-4">
+                <code className="font-mono text-xs wrap-anywhere">{name}</code>
+                {!isGranted.has(name) && <span className="text-warn ml-2 text-xs">not one of its type</span>}
+              </td>
+              <td className="py-1.5 text-right tabular-nums">{calls.get(name) ?? 0}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </details>
   );
 }

@@ -3,6 +3,7 @@
 import type { ApiKeyView } from "@minimcp/client";
 import { useRouter } from "next/navigation";
 
+import { EmptyList } from "../empty-list.tsx";
 import { LocalTime } from "../local-time.tsx";
 import { ProblemAlert } from "../problem-alert.tsx";
 import { ConfirmDialog } from "../ui/confirm-dialog.tsx";
@@ -12,9 +13,9 @@ import { providerNames } from "./provider-names.ts";
 export function KeyList({ keys }: { keys: ApiKeyView[] }) {
   if (keys.length === 0) {
     return (
-      <p className="border-strong-line text-muted rounded-lg border border-dashed px-6 py-10 text-center text-sm">
+      <EmptyList>
         You have no keys yet. Add one for the services whose instances you want; the playground works without.
-      </p>
+      </EmptyList>
     );
   }
   return (

@@ -1,9 +1,10 @@
-import { toLiveInstance } from "../../../live/live-instance.ts";
-import { streamChanges } from "../../../live/stream-changes.ts";
+import { seenNow, toLiveInstance } from "../../../live/live-instance.ts";
+import { streamValues } from "../../../live/stream-values.ts";
 
 export async function GET(request: Request): Promise<Response> {
-  return await streamChanges(request, async (client, signal) => {
-    const { items } = await client.mcp.list.query({}, { signal });
-    return items.map(toLiveInstance);
-  });
+  return await streamValues(
+    request,
+    (client, options) => client.watchAll(options),
+    (views) => ({ data: seenNow(views.map(toLiveInstance)) }),
+  );
 }

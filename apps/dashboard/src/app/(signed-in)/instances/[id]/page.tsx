@@ -4,7 +4,7 @@ import { notFound } from "next/navigation";
 import { InstanceDetails } from "../../../../components/instance/instance-details.tsx";
 import { Receipt } from "../../../../components/instance/receipt.tsx";
 import { ProblemPage } from "../../../../components/problem-page.tsx";
-import { isOver, toLiveInstance } from "../../../../live/live-instance.ts";
+import { isOver, seenNow, toLiveInstance } from "../../../../live/live-instance.ts";
 import { loadPage } from "../../../../server/load-page.ts";
 
 export const metadata: Metadata = { title: "Instance" };
@@ -25,7 +25,7 @@ export default async function InstancePage({ params }: Address) {
   }
   const { instance, receipt } = loaded.value;
   return (
-    <InstanceDetails first={{ nowMs: Date.now(), value: instance }} hasReceipt={receipt !== null}>
+    <InstanceDetails first={seenNow(instance)} hasReceipt={receipt !== null}>
       {receipt && <Receipt receipt={receipt} />}
     </InstanceDetails>
   );

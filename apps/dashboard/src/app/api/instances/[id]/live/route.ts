@@ -1,5 +1,5 @@
-import { toLiveInstance } from "../../../../../live/live-instance.ts";
-import { streamChanges } from "../../../../../live/stream-changes.ts";
+import { seenNow, toLiveInstance } from "../../../../../live/live-instance.ts";
+import { streamValues } from "../../../../../live/stream-values.ts";
 
 interface Address {
   params: Promise<{ id: string }>;
@@ -7,7 +7,9 @@ interface Address {
 
 export async function GET(request: Request, { params }: Address): Promise<Response> {
   const { id } = await params;
-  return await streamChanges(request, async (client, signal) =>
-    toLiveInstance(await client.mcp.get.query({ id }, { signal })),
+  return await streamValues(
+    request,
+    (client, options) => client.watch({ id }, options),
+    (view) => ({ data: seenNow(toLiveInstance(view)) }),
   );
 }
