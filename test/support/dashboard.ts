@@ -43,6 +43,8 @@ interface DashboardOptions {
   apiUrl: string;
   port?: number;
   sessionSecret?: string;
+  /** Further settings, by name. */
+  environment?: Record<string, string>;
 }
 
 const startTimeoutMs = 30_000;
@@ -56,6 +58,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Running
       DASHBOARD_PORT: String(options.port ?? 0),
       PUBLIC_URL: options.apiUrl,
       SESSION_SECRET: options.sessionSecret ?? randomBytes(32).toString("hex"),
+      ...options.environment,
     },
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });

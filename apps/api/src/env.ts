@@ -21,6 +21,7 @@ export const apiSettings = {
   DATABASE_CERT_FILE: settings.DATABASE_CERT_FILE,
   DATABASE_KEY_FILE: settings.DATABASE_KEY_FILE,
   MASTER_KEY: settings.MASTER_KEY,
+  HOP_SECRET: settings.HOP_SECRET,
   SIGN_UP_POLICY: settings.SIGN_UP_POLICY,
   STREAMS_PER_USER: settings.STREAMS_PER_USER,
   TLS_CERT_FILE: settings.TLS_CERT_FILE,
@@ -44,5 +45,6 @@ export function takeApiConfig(): ApiConfig {
   const config = readApiConfig(process.env);
   delete process.env["MASTER_KEY"];
   delete process.env["DATABASE_URL_API"];
+  delete process.env["HOP_SECRET"];
   return config;
 }

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomUUID, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 
@@ -24,6 +24,8 @@ export interface HandlerOptions {
   /** Values of the Host header that are served; others could be a browser tricked by DNS (rebinding). */
   allowedHosts: ReadonlySet<string>;
   trustedProxies: readonly string[];
+  /** Who sends it as `x-minimcp-hop` is the dashboard, and says itself for whom it calls. */
+  hopSecret?: string | undefined;
   /** The reader of a stream that takes nothing for so long is cut off. One that reads has at least the pings to read. */
   stalledStreamMs: number;
   log: Logger;
@@ -43,10 +45,16 @@ export function createHandler(options: HandlerOptions): RequestListener {
   });
   const isTrusted = proxyAddress.compile([...options.trustedProxies]);
 
+  const isDashboard = createHopCheck(options.hopSecret);
+
   function describe(request: IncomingMessage, id: string): RequestOrigin {
+    // By its proof and not by its address, which other programs of the same machine have as well.
+    const isHop = isDashboard(request);
     return {
       id,
-      ipAddress: plainAddress(proxyAddress(request, isTrusted)),
+      ipAddress: plainAddress(
+        proxyAddress(request, (address, hop) => (isHop && hop === 0) || isTrusted(address, hop)),
+      ),
       userAgent: request.headers["user-agent"] ?? null,
     };
   }
@@ -145,6 +153,15 @@ function plainAddress(address: string | undefined): string | null {
   // A link-local address names this machine's interface behind a %.
   const plain = address?.replace(/%.*$/, "") ?? "";
   return isIP(plain) === 0 ? null : plain;
+}
+
+function createHopCheck(hopSecret: string | undefined): (request: IncomingMessage) => boolean {
+  if (hopSecret === undefined) return () => false;
+  const expected = Buffer.from(hopSecret);
+  return ({ headers: { "x-minimcp-hop": given } }) =>
+    typeof given === "string" &&
+    given.length === expected.length &&
+    timingSafeEqual(Buffer.from(given), expected);
 }
 
 function isJsonOrEmpty(request: IncomingMessage): boolean {

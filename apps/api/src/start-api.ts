@@ -48,6 +48,7 @@ export async function startApi(
         `[::1]:${port}`,
       ]),
       trustedProxies: config.TRUSTED_PROXIES,
+      hopSecret: config.HOP_SECRET,
       stalledStreamMs: options.stalledStreamMs ?? stalledStreamMs,
       log,
     }),

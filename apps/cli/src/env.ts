@@ -46,6 +46,7 @@ export const dashboardSettings = {
   DASHBOARD_URL: settings.DASHBOARD_URL,
   TLS_CERT_FILE: settings.TLS_CERT_FILE,
   TLS_KEY_FILE: settings.TLS_KEY_FILE,
+  TRUSTED_PROXIES: settings.TRUSTED_PROXIES,
 } satisfies SettingFields;
 
 export type ServerSettings = SettingValues<typeof cliSettings>;

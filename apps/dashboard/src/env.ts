@@ -30,7 +30,21 @@ export const dashboardSettings = {
   DASHBOARD_URL: address.optional(),
   TLS_CERT_FILE: z.string().optional(),
   TLS_KEY_FILE: z.string().optional(),
+  TRUSTED_PROXIES: z
+    .string()
+    .default("")
+    .transform((text) =>
+      text
+        .split(",")
+        .map((entry) => entry.trim())
+        .filter((entry) => entry !== ""),
+    ),
   SESSION_SECRET: sealingKeys.meta({ secret: true }),
+  HOP_SECRET: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, "must be 64 hexadecimal digits")
+    .optional()
+    .meta({ secret: true }),
 };
 
 const Settings = z.object(dashboardSettings);
@@ -69,21 +83,25 @@ function readSetting(environment: Environment, name: string): string | undefined
   const file = environment[`${name}_FILE`];
   if (!file) return environment[name] || undefined;
   if (environment[name]) throw new Error(`is given twice: also as ${name}_FILE`);
-  if (name === "SESSION_SECRET" && (statSync(file).mode & 0o077) !== 0) {
+  if (name.endsWith("_SECRET") && (statSync(file).mode & 0o077) !== 0) {
     throw new Error(`is in a file that others may read: chmod 600 the file of ${name}_FILE`);
   }
   return readFileSync(file, "utf8").trim();
 }
 
-/** Reads the configuration and drops its secret from the environment. @throws WrongConfiguration */
+/** Reads the configuration and drops its secrets from the environment. @throws WrongConfiguration */
 export function takeDashboardSettings(): DashboardSettings {
   const settings = readDashboardSettings(process.env);
   delete process.env["SESSION_SECRET"];
+  delete process.env["HOP_SECRET"];
   return settings;
 }
 
 /** What pages and routes need of the settings. */
-export interface DashboardConfig extends Pick<DashboardSettings, "PUBLIC_URL" | "SESSION_SECRET"> {
+export interface DashboardConfig extends Pick<
+  DashboardSettings,
+  "PUBLIC_URL" | "SESSION_SECRET" | "HOP_SECRET"
+> {
   /** The dashboard's address as browsers see it. */
   DASHBOARD_URL: string;
 }

@@ -6,8 +6,10 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 
 import next from "next";
+import proxyAddress from "proxy-addr";
 
 import { type DashboardSettings, shareDashboardConfig, WrongConfiguration } from "./env.ts";
+import { browserAddressHeader } from "./security/browser-address.ts";
 
 export interface RunningDashboard extends AsyncDisposable {
   /** Where browsers reach it. */
@@ -24,7 +26,8 @@ const drainMs = 1_000;
  * @throws the system's error when the port is taken
  */
 export async function startDashboard(settings: DashboardSettings): Promise<RunningDashboard> {
-  const { HOST, DASHBOARD_PORT, PUBLIC_URL, SESSION_SECRET } = settings;
+  const { HOST, DASHBOARD_PORT, PUBLIC_URL, SESSION_SECRET, HOP_SECRET } = settings;
+  const isTrusted = trustOf(settings.TRUSTED_PROXIES);
   let answer: RequestListener = sayNotReady;
   await using resources = new AsyncDisposableStack();
   const server = createServer(settings, (request, response) => answer(request, response));
@@ -34,13 +37,15 @@ export async function startDashboard(settings: DashboardSettings): Promise<Runni
   const { port } = server.address() as AddressInfo;
   const scheme = settings.TLS_CERT_FILE === undefined ? "http" : "https";
   const url = settings.DASHBOARD_URL ?? `${scheme}://127.0.0.1:${port}`;
-  shareDashboardConfig({ PUBLIC_URL, DASHBOARD_URL: url, SESSION_SECRET });
+  shareDashboardConfig({ PUBLIC_URL, DASHBOARD_URL: url, SESSION_SECRET, HOP_SECRET });
 
   const app = next({ dev: false, dir: fileURLToPath(new URL("..", import.meta.url)), hostname: HOST, port });
   resources.defer(() => app.close());
   await app.prepare();
   const handle = app.getRequestHandler();
   answer = (request, response) => {
+    // In place of what the browser may have sent under that name.
+    request.headers[browserAddressHeader] = proxyAddress(request, isTrusted);
     handle(request, response).catch((error: unknown) => response.destroy(toError(error)));
   };
   const acquired = resources.move();
@@ -64,6 +69,15 @@ function createServer(
   } catch (error) {
     const why = toError(error).message;
     throw new WrongConfiguration(`TLS_CERT_FILE and TLS_KEY_FILE cannot be used (${why})`);
+  }
+}
+
+/** @throws WrongConfiguration */
+function trustOf(proxies: string[]): (address: string, hop: number) => boolean {
+  try {
+    return proxyAddress.compile(proxies);
+  } catch (error) {
+    throw new WrongConfiguration(`TRUSTED_PROXIES cannot be used (${toError(error).message})`);
   }
 }
 

@@ -41,6 +41,8 @@ export class Product implements AsyncDisposable {
   readonly #worker: SupervisedProcess;
   /** Null where the configuration says that there is none. */
   readonly #dashboard: SupervisedProcess | null;
+  /** Shared by API and dashboard. Nothing is sealed with it, so each life of the product has one of its own. */
+  readonly #hopSecret: SecretSource = { value: randomBytes(32).toString("hex") };
   readonly #startedAt = performance.now();
   #database: ProductDatabase | undefined;
   #isStopping = false;
@@ -159,6 +161,7 @@ export class Product implements AsyncDisposable {
       secrets: {
         DATABASE_URL_API: { value: await this.#databaseUrl("api") },
         MASTER_KEY: await this.#keptSecret("MASTER_KEY", "master-key"),
+        HOP_SECRET: this.#hopSecret,
       },
     }),
     worker: async () => ({
@@ -167,7 +170,10 @@ export class Product implements AsyncDisposable {
     }),
     dashboard: async () => ({
       fixed: { PUBLIC_URL: this.#api.ready?.url ?? this.#apiUrl(), ...this.#dashboardPort() },
-      secrets: { SESSION_SECRET: await this.#keptSecret("SESSION_SECRET", "session-secret") },
+      secrets: {
+        SESSION_SECRET: await this.#keptSecret("SESSION_SECRET", "session-secret"),
+        HOP_SECRET: this.#hopSecret,
+      },
     }),
   };
 

@@ -1,9 +1,9 @@
 import "server-only";
 
-import { createMiniMcpClient, type MiniMcpClient } from "@minimcp/client";
+import type { MiniMcpClient } from "@minimcp/client";
 
-import { dashboardConfig } from "../env.ts";
 import { readBearer } from "../session/session-cookie.ts";
+import { openClient } from "./open-client.ts";
 
 /** A person waits: say soon that the API is away. */
 const timeoutMs = 10_000;
@@ -12,10 +12,5 @@ const timeoutMs = 10_000;
 export async function connect(): Promise<MiniMcpClient | undefined> {
   const bearer = await readBearer();
   if (bearer === undefined) return undefined;
-  return createMiniMcpClient({
-    url: dashboardConfig().PUBLIC_URL,
-    token: bearer,
-    timeoutMs,
-    maxRetryWaitMs: 0,
-  });
+  return await openClient(bearer, { timeoutMs, maxRetryWaitMs: 0 });
 }

@@ -1,8 +1,6 @@
 import "server-only";
 
-import { createMiniMcpClient } from "@minimcp/client";
-
-import { dashboardConfig } from "../env.ts";
+import { openClient } from "../server/open-client.ts";
 import { signIn } from "./sign-in.ts";
 
 export interface NewAccount {
@@ -14,8 +12,8 @@ export interface NewAccount {
 
 /** Creates an account and signs it in. @throws MiniMcpError */
 export async function signUp({ inviteCode, email, name, password }: NewAccount): Promise<void> {
-  const url = dashboardConfig().PUBLIC_URL;
-  const { tokens } = await createMiniMcpClient({ url }).auth.signUp.mutate({
+  const anybody = await openClient();
+  const { tokens } = await anybody.auth.signUp.mutate({
     inviteCode,
     email,
     password,
@@ -23,5 +21,5 @@ export async function signUp({ inviteCode, email, name, password }: NewAccount):
   });
   await signIn(email, password);
   // The browser's session is one of its own; that of the tokens would stay in the person's list, used by nobody.
-  await createMiniMcpClient({ url, token: tokens.accessToken }).auth.signOut.mutate();
+  await (await openClient(tokens.accessToken)).auth.signOut.mutate();
 }

@@ -103,6 +103,14 @@ export const settings = {
     .describe(
       "Seals the dashboard's session cookie: 64 hexadecimal digits. To change it, give both as `2:<new>,1:<old>` until the old cookies are over, which takes 12 hours.",
     ),
+  HOP_SECRET: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, "must be 64 hexadecimal digits")
+    .optional()
+    .meta(secret)
+    .describe(
+      "Proves to the API that a call comes from the dashboard, whose word is then believed for the browser's address. `minimcp start` makes one for each of its lives.",
+    ),
   ALLOWED_ORIGINS: commaList.describe(
     "Web origins, separated by commas, whose pages may call the gateway. Programs send no Origin and need none.",
   ),
