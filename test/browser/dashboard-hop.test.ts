@@ -46,12 +46,12 @@ async function signInAt(url: string, headers: Record<string, string>, body: obje
   expect(response.status, await response.text()).toBe(200);
 }
 
-describe("a sign-in at the dashboard", () => {
-  async function signIn(dashboard: RunningDashboard, headers: Record<string, string>): Promise<void> {
-    const own = { "sec-fetch-site": "same-origin", ...headers };
-    await signInAt(`${dashboard.url}/api/session`, own, { email: owner.email, password });
-  }
+async function signIn(dashboard: RunningDashboard, headers: Record<string, string>): Promise<void> {
+  const own = { "sec-fetch-site": "same-origin", ...headers };
+  await signInAt(`${dashboard.url}/api/session`, own, { email: owner.email, password });
+}
 
+describe("a sign-in at the dashboard", () => {
   test("is audited with the browser's address, as a trusted proxy tells it, and its program", async () => {
     await using dashboard = await startDashboard({
       apiUrl: product.api.url,

@@ -19,6 +19,13 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
+async function fileWith(text: string, mode: number): Promise<string> {
+  const path = join(directory, `secret-${mode.toString(8)}`);
+  await writeFile(path, text);
+  await chmod(path, mode);
+  return path;
+}
+
 test("a secret is all that has to be given", () => {
   expect(readDashboardSettings({ SESSION_SECRET: older })).toMatchObject({
     HOST: "127.0.0.1",
@@ -62,13 +69,6 @@ test("everything that is wrong is told at once, by name and without values", () 
 });
 
 describe("a secret in a file", () => {
-  async function fileWith(text: string, mode: number): Promise<string> {
-    const path = join(directory, `secret-${mode.toString(8)}`);
-    await writeFile(path, text);
-    await chmod(path, mode);
-    return path;
-  }
-
   test("is read without its line end", async () => {
     const file = await fileWith(`${older}\n`, 0o600);
     expect(readDashboardSettings({ SESSION_SECRET_FILE: file }).SESSION_SECRET).toEqual({ 1: older });
