@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 
-import { type InstanceFeed, openInstanceFeed } from "@minimcp/core";
+import { defaultSettings, type InstanceFeed, openInstanceFeed } from "@minimcp/core";
 import { type Database, openDatabase } from "@minimcp/db";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
@@ -31,7 +31,7 @@ beforeAll(async () => {
       },
     },
     database: connection,
-    gatewayUrl: "http://127.0.0.1:5001",
+    settings: { ...defaultSettings, gatewayUrl: "http://127.0.0.1:5001" },
     onError: (error) => void failures.push(error),
   });
   await owner("insert into users (id, email, name) values ($1, 'a@example.com', 'A')", [userId]);

@@ -36,6 +36,7 @@ const policy = readPolicy(`
   mcp.watch                 -          in    -        in     -
   mcp.watchAll              -          in    -        in     -
   mcp.logs                  -          in    -        in     -
+  mcp.renew                 -          in    -        in     -
   mcp.revoke                -          in    -        in     -
   admin.users.list          -          -     -        in     in
   admin.invitations.create  -          -     -        in     in

@@ -76,16 +76,23 @@ describe("another user", () => {
     { path: "apiKey.delete", send: mutate, owned: () => keyId, reason: "apiKey.notFound" },
     { path: "mcp.get", send: query, owned: () => instanceId, reason: "mcp.notFound" },
     { path: "mcp.receipt", send: query, owned: () => instanceId, reason: "mcp.notFound" },
+    {
+      path: "mcp.renew",
+      send: mutate,
+      owned: () => instanceId,
+      reason: "mcp.notFound",
+      more: { minutes: 90 },
+    },
     { path: "mcp.revoke", send: mutate, owned: () => instanceId, reason: "mcp.notFound" },
   ];
 
   test.each(things)(
     "gets the same answer from $path for a thing of somebody else as for one that is not there",
-    async ({ path, send, owned, reason }) => {
+    async ({ path, send, owned, reason, more }) => {
       const nowhere = randomUUID();
       for (const { token } of [bob, admin]) {
-        const foreign = await send(url, path, { id: owned() }, { token });
-        const missing = await send(url, path, { id: nowhere }, { token });
+        const foreign = await send(url, path, { id: owned(), ...more }, { token });
+        const missing = await send(url, path, { id: nowhere, ...more }, { token });
         expect(foreign.status).toBe(404);
         expect(foreign.error?.reason).toBe(reason);
         expect(visible(foreign, owned())).toEqual(visible(missing, nowhere));
@@ -95,8 +102,8 @@ describe("another user", () => {
 
   test.each(things)(
     "leaves exactly one audit event by $path, with their name",
-    async ({ path, send, owned, reason }) => {
-      const answer = await send(url, path, { id: owned() }, { token: bob.token });
+    async ({ path, send, owned, reason, more }) => {
+      const answer = await send(url, path, { id: owned(), ...more }, { token: bob.token });
       expect(await eventsOf(answer)).toEqual([
         { action: path, result: "denied", error_message: reason, user_id: bob.id },
       ]);
@@ -127,7 +134,7 @@ describe("an administrator", () => {
     const { data, text } = await query(url, "admin.instances.list", undefined, { token: admin.token });
     const [seen] = data.items;
     expect(Object.keys(seen).toSorted().join(" ")).toBe(
-      "apiKeyId calls config createdAt endReason endedAt endpoint expiresAt failure id isolation label nodeId readyAt state type userId",
+      "apiKeyId calls config createdAt endReason endedAt endpoint expiresAt failure id isolation label latestExpiresAt nodeId readyAt renewalsLeft state type userId",
     );
     expect(seen).toMatchObject({ id: instanceId, userId: ada.id });
     expect(text).not.toMatch(/mcp_[0-9A-Za-z]{49}|canary|sealed|password|hash/);

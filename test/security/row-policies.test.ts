@@ -39,6 +39,7 @@ const exempt: Record<string, string> = {
   invitations:
     "read before anybody is signed in, by the hash of a 256-bit code; holds no more than an address",
   nodes: "describes the machines of the installation; belongs to no user",
+  port_leases: "which port of a node is taken; the API cannot even read it",
   server_types: "the catalogue, the same for everybody; the running roles can only read it",
   signing_keys:
     "belongs to the installation; its private half is wrapped by the keyring, which is not in the database",

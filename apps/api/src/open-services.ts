@@ -69,7 +69,14 @@ export async function openServices(
   const accessTokens = await loadAccessTokens(db, vault, url);
   const onError = (error: unknown): void =>
     log.warn({ err: error }, "streams go on without a look at the database");
-  const feed = resources.use(openInstanceFeed({ db, database: connection, gatewayUrl, onError }));
+  const settings = {
+    ...defaultSettings,
+    gatewayUrl,
+    signUpPolicy: config.SIGN_UP_POLICY,
+    renewalsPerInstance: config.RENEWALS_PER_INSTANCE,
+    renewedLifetimeMinutes: config.RENEWED_LIFETIME_MINUTES,
+  };
+  const feed = resources.use(openInstanceFeed({ db, database: connection, settings, onError }));
   const streams = resources.use(createOpenStreams({ db, maxPerUser: config.STREAMS_PER_USER, onError }));
   const acquired = resources.move();
   return {
@@ -81,7 +88,7 @@ export async function openServices(
       accessTokens,
       feed,
       streams,
-      settings: { ...defaultSettings, gatewayUrl, signUpPolicy: config.SIGN_UP_POLICY },
+      settings,
       reportDefect: (error, where) => log.error({ err: error, ...where }, "a procedure failed unexpectedly"),
     },
     [Symbol.asyncDispose]: () => acquired.disposeAsync(),

@@ -48,7 +48,7 @@ export class HeldInstance {
 
   /** @param leaseValidUntil see the property */
   constructor(
-    claimed: Pick<ClaimedInstance, "instanceId" | "fence" | "remainingMs">,
+    claimed: Pick<ClaimedInstance, "instanceId" | "fence" | "remainingMs" | "renewals">,
     leaseValidUntil: number,
     pool: Pool,
     spec: Omit<ChildSpec, "id">,
@@ -66,7 +66,7 @@ export class HeldInstance {
       ended: this.#ended.signal,
       socket: (signal) => abortable(this.#socket.promise, signal),
     };
-    this.setDeadline(claimed.remainingMs);
+    this.setDeadline(claimed);
     this.#running = this.#run();
   }
 
@@ -97,13 +97,13 @@ export class HeldInstance {
   }
 
   /** Time left, as the database counts it. A monotonic timer carries it on when the database is away. */
-  setDeadline(remainingMs: number): void {
+  setDeadline({ remainingMs, renewals }: Pick<ClaimedInstance, "remainingMs" | "renewals">): void {
     if (this.hasEnded) return;
     clearTimeout(this.#deadline);
     this.#deadline = setTimeout(
       () => {
-        if (remainingMs > maxTimerMs) this.setDeadline(remainingMs - maxTimerMs);
-        else this.#events.onExhausted(this, { kind: "ended", reason: "expired" });
+        if (remainingMs > maxTimerMs) this.setDeadline({ remainingMs: remainingMs - maxTimerMs, renewals });
+        else this.#events.onExhausted(this, { kind: "expired", renewals });
       },
       Math.min(remainingMs, maxTimerMs),
     );

@@ -214,7 +214,7 @@ export class Node implements AsyncDisposable {
       }
       instance.leaseValidUntil = asked + lease.leaseMs - leaseMarginMs;
       if (lease.stopping) this.#end(instance, { kind: "ended", reason: "revoked" });
-      else instance.setDeadline(lease.remainingMs);
+      else instance.setDeadline(lease);
     }
     // Each by itself: what fails for one instance (a row that somebody has locked) must not stop the others.
     await this.#attempt("write the counts of calls", () => this.#flushCounts());
@@ -389,10 +389,12 @@ export class Node implements AsyncDisposable {
         await this.#flushCounts();
         // Its last words too must be there before it is over, but it does not stay for them.
         await this.#attempt("store what instances wrote", () => this.#logs.ship());
-        await closeInstance(db, identity, { instanceId, fence }, closing);
+        const isOver = await closeInstance(db, identity, { instanceId, fence }, closing);
         this.#logs.forget({ instanceId, fence });
         this.#unclosed.delete(instanceId);
-        log.info({ instanceId, closing }, "an instance is over");
+        if (isOver) log.info({ instanceId, closing }, "an instance is over");
+        // Renewed at the last moment: the next round lets go of it, and takes it anew.
+        else this.#wake();
       } catch (error) {
         this.#report(error, "an end could not be recorded yet", { instanceId });
         // Only a lock is the trouble of one row; to wait for a database that is away once for each takes for ever.

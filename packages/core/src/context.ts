@@ -30,6 +30,10 @@ export interface Settings {
   bearerIdleMinutes: number;
   /** And after this, however it is used. */
   bearerAbsoluteHours: number;
+  /** How often the deadline of one instance can be moved. */
+  renewalsPerInstance: number;
+  /** From its creation, an instance lives at most this long, however often it is renewed. */
+  renewedLifetimeMinutes: number;
   /** How long a revoke waits for the worker's word that everything is gone. */
   revokeWaitMs: number;
 }
@@ -41,6 +45,8 @@ export const defaultSettings: Omit<Settings, "gatewayUrl"> = {
   maxSessionsPerUser: 10,
   bearerIdleMinutes: 60,
   bearerAbsoluteHours: 12,
+  renewalsPerInstance: 10,
+  renewedLifetimeMinutes: 1_440,
   revokeWaitMs: 5_000,
 };
 

@@ -79,6 +79,7 @@ export { listAllInstances, ListInstances, listInstances } from "./mcp/list-insta
 export { listTypes, type ServerTypeView, type TypeList } from "./mcp/list-types.ts";
 export type { LogLineView } from "./mcp/log-line.ts";
 export type { ReceiptView } from "./mcp/receipt-view.ts";
+export { RenewInstance, renewInstance } from "./mcp/renew-instance.ts";
 export { revokeInstance, terminateInstance } from "./mcp/revoke-instance.ts";
 export type { Snippets } from "./mcp/snippets.ts";
 export { watchInstance } from "./mcp/watch-instance.ts";

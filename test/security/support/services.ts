@@ -27,8 +27,8 @@ export async function openServices(product: Product, settings: Partial<Settings>
   const vault = createVault(parseKeyring(testMasterKey));
   const defects: unknown[] = [];
   const onError = (error: unknown): void => void defects.push(error);
-  const gatewayUrl = "http://127.0.0.1:5001";
-  const feed = resources.use(openInstanceFeed({ db, database, gatewayUrl, onError }));
+  const viewed = { ...defaultSettings, gatewayUrl: "http://127.0.0.1:5001", revokeWaitMs: 200, ...settings };
+  const feed = resources.use(openInstanceFeed({ db, database, settings: viewed, onError }));
   const streams = resources.use(createOpenStreams({ db, maxPerUser: 20, onError }));
   const acquired = resources.move();
   return {
@@ -40,7 +40,7 @@ export async function openServices(product: Product, settings: Partial<Settings>
       accessTokens: await loadAccessTokens(db, vault, product.api.url),
       feed,
       streams,
-      settings: { ...defaultSettings, gatewayUrl, revokeWaitMs: 200, ...settings },
+      settings: viewed,
       request: { id: "request-of-a-script", ipAddress: null, userAgent: null },
       reportDefect: onError,
     },

@@ -6,12 +6,17 @@ import { findInstanceId, listInstances } from "../account/find-own.ts";
 import { formatBytes } from "../format-bytes.ts";
 import { formatClock, formatDeadline, formatDuration, formatRelative } from "../format-time.ts";
 import { ownCommand } from "../own-command.ts";
+import { parseMinutes } from "../parse-option.ts";
 import { formatFields, formatTable } from "../table.ts";
 import { note, paint, print, printJson, printJsonLine } from "../terminal.ts";
 import { addServerCommand } from "./server-command.ts";
 
 interface ListOptions extends ServerOptions {
   all?: boolean;
+}
+
+interface RenewOptions extends ServerOptions {
+  for: number;
 }
 
 interface LogOptions extends ServerOptions {
@@ -83,6 +88,20 @@ export function addInstances(program: Command): void {
       if (isEmpty) note("its server has written nothing");
     });
 
+  addServerCommand(instances, "renew <id>")
+    .description("let an instance live longer; its address and its token stay")
+    .requiredOption("--for <time>", "how long from now: 30m, 90, 2h", parseMinutes)
+    .action(async (prefix: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<RenewOptions>();
+      const { client } = await connect(options);
+      const renewed = await client.mcp.renew.mutate({
+        id: await findInstanceId(client, prefix),
+        minutes: options.for,
+      });
+      if (options.json) printJson(renewed);
+      else print(formatInstance(renewed));
+    });
+
   addServerCommand(instances, "revoke <id>")
     .description("end an instance now: process, connections and token")
     .action(async (prefix: string, _: unknown, command: Command) => {
@@ -142,10 +161,16 @@ function formatInstance(instance: InstanceView): string {
     instance.endedAt === null
       ? ["ends", formatDeadline(instance.expiresAt)]
       : ["ended", formatRelative(instance.endedAt)],
+    ...(instance.renewalsLeft === 0 ? [] : [["renewable", formatRenewals(instance)] as const]),
     ["isolation", instance.isolation?.level ?? "not known before it runs"],
     ["key", instance.apiKeyId ?? "none"],
     ["calls", String(instance.calls)],
   ]);
+}
+
+function formatRenewals({ renewalsLeft, latestExpiresAt }: InstanceView): string {
+  const times = renewalsLeft === 1 ? "once more" : `${renewalsLeft} more times`;
+  return `${times}, to end ${formatDeadline(latestExpiresAt)} at the latest`;
 }
 
 function formatReceipt(receipt: ReceiptView): string {

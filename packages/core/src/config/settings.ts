@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { parseDatabaseUrl } from "@minimcp/db";
 import { z } from "zod";
 
+import { defaultSettings } from "../context.ts";
 import { isolationLevels } from "../isolation.ts";
 import { KeyringError, parseKeyring } from "../vault/keyring.ts";
 import { type CrossCheck, secret } from "./read-config.ts";
@@ -168,6 +169,14 @@ export const settings = {
     .enum(["invite", "open", "closed"], "must be invite, open or closed")
     .default("invite")
     .describe("Who may create an account: whoever has an invitation, anybody, or nobody."),
+  RENEWALS_PER_INSTANCE: wholeNumber(0, 1_000)
+    .default(defaultSettings.renewalsPerInstance)
+    .describe("How often `mcp.renew` can move the deadline of one instance. 0 allows no renewal."),
+  RENEWED_LIFETIME_MINUTES: wholeNumber(1, 43_200)
+    .default(defaultSettings.renewedLifetimeMinutes)
+    .describe(
+      "How long an instance lives at most from its creation, in minutes, however often it is renewed.",
+    ),
   STREAMS_PER_USER: wholeNumber(1, 1_000)
     .default(20)
     .describe(

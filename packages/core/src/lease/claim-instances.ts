@@ -12,6 +12,8 @@ export interface ClaimedInstance {
   userId: string;
   fence: number;
   remainingMs: number;
+  /** Which of its deadlines that is. */
+  renewals: number;
   /** Null where the catalogue holds one that this version cannot read. */
   declaration: ServerTypeDeclaration | null;
   config: Record<string, string>;
@@ -60,6 +62,7 @@ export async function claimInstances(
         userId: instances.userId,
         fence: instances.fence,
         remainingMs,
+        renewals: instances.renewals,
         config: instances.config,
         declaration: serverTypes.declaration,
       });

@@ -1,6 +1,6 @@
 import type { Database, Transaction } from "@minimcp/db";
 import { instances, receipts } from "@minimcp/db/schema";
-import { and, eq, inArray, lte, or, sql } from "drizzle-orm";
+import { and, eq, inArray, isNotNull, lte, or, sql } from "drizzle-orm";
 
 import { appendAudit } from "../audit.ts";
 import type { RequestOrigin } from "../context.ts";
@@ -8,8 +8,12 @@ import type { InstanceEndReason } from "../mcp/instance-view.ts";
 import { heldBy, isFree, isLive, type NodeIdentity, workerActor } from "./lease.ts";
 import { markIncomplete } from "./mark-incomplete.ts";
 
-/** How an instance is over: at its end, or because it never ran. */
-export type Closing = { kind: "ended"; reason: InstanceEndReason } | { kind: "failed"; failure: string };
+/** How an instance is over: at its deadline, for another reason, or because it never ran. */
+export type Closing =
+  /** `renewals` says which deadline: one that was moved meanwhile is none. */
+  | { kind: "expired"; renewals: number }
+  | { kind: "ended"; reason: InstanceEndReason }
+  | { kind: "failed"; failure: string };
 
 interface Closed {
   id: string;
@@ -28,7 +32,7 @@ export const closedColumns = {
 /**
  * Closes an instance whose process, sockets and streams this node has just ended: the row, the receipt and the audit
  * event in one transaction. A reason that was decided before (a revoke) stays.
- * @returns false when it was not this node's to close
+ * @returns false when it was not this node's to close, or was renewed before its deadline: then it is to be started again
  */
 export async function closeInstance(
   db: Database,
@@ -38,17 +42,26 @@ export async function closeInstance(
 ): Promise<boolean> {
   return await db.as(workerActor, async (tx) => {
     const values =
-      closing.kind === "ended"
-        ? { state: "ended" as const, endReason: sql`coalesce(${instances.endReason}, ${closing.reason})` }
-        : { state: "failed" as const, failure: closing.failure };
+      closing.kind === "failed"
+        ? { state: "failed" as const, failure: closing.failure }
+        : { state: "ended" as const, endReason: sql`coalesce(${instances.endReason}, ${reasonOf(closing)})` };
+    // By the count and not by the time: a clock that is set back must bring nothing to life again.
+    const stands =
+      closing.kind === "expired"
+        ? or(lte(instances.renewals, closing.renewals), isNotNull(instances.endReason))
+        : undefined;
     const closed = await tx
       .update(instances)
       .set({ ...values, endedAt: sql`now()`, leaseUntil: null })
-      .where(heldBy(node, lease))
+      .where(and(heldBy(node, lease), stands))
       .returning(closedColumns);
     await recordClosed(tx, closed);
     return closed.length > 0;
   });
+}
+
+function reasonOf(closing: Exclude<Closing, { kind: "failed" }>): InstanceEndReason {
+  return closing.kind === "expired" ? "expired" : closing.reason;
 }
 
 /**

@@ -12,6 +12,8 @@ export interface HeldLease {
   leaseMs: number;
   /** Time left to the deadline of the instance. */
   remainingMs: number;
+  /** Which of its deadlines that is. */
+  renewals: number;
   /** True when somebody ended it (revoke, suspension, key deletion): the node ends it now. */
   stopping: boolean;
 }
@@ -37,6 +39,7 @@ export async function renewLeases(db: Database, node: NodeIdentity): Promise<Hel
         fence: instances.fence,
         leaseMs: sql<number>`(extract(epoch from ${instances.leaseUntil} - clock_timestamp()) * 1000)::float8`,
         remainingMs,
+        renewals: instances.renewals,
         state: instances.state,
       })
       .from(instances)

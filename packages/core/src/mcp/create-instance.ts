@@ -14,16 +14,14 @@ import type { ServerTypeDeclaration } from "../server-type/declaration.ts";
 import { readNodeIsolation, readServerTypes } from "../server-type/read-server-types.ts";
 import { mintToken } from "../token/opaque-token.ts";
 import { endpointOf, instanceColumns, type InstanceView, viewInstance } from "./instance-view.ts";
+import { LifetimeMinutes } from "./lifetime-minutes.ts";
 import { type Snippets, writeSnippets } from "./snippets.ts";
 
 export const CreateInstance = z.strictObject({
   type: z.string().min(1).max(50),
   apiKeyId: z.uuid().optional(),
   /** How long it lives. Everything it has ends together at that moment. */
-  expirationMinutes: z
-    .int("must be a whole number of minutes")
-    .min(1, "must be at least 1 minute")
-    .max(1440, "must be at most 1440 minutes (24 hours)"),
+  expirationMinutes: LifetimeMinutes,
   label: z.string().trim().min(1).max(100).optional(),
   config: z
     .record(
@@ -120,7 +118,7 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
       .innerJoin(receipts, eq(receipts.instanceId, instances.id))
       .where(eq(instances.id, instanceId));
     if (row === undefined) throw new Error("an instance was not stored");
-    return viewInstance(row, ctx.settings.gatewayUrl);
+    return viewInstance(row, ctx.settings);
   });
   const endpoint = endpointOf(instance.id, ctx.settings.gatewayUrl);
   const name = `minimcp-${instance.type}`;
@@ -195,6 +193,7 @@ async function replay(tx: Transaction, userId: string, input: CreateInstance): P
       label: instances.label,
       config: instances.config,
       state: instances.state,
+      renewals: instances.renewals,
       minutes: sql<number>`round(extract(epoch from ${instances.expiresAt} - ${instances.createdAt}) / 60)::int`,
     })
     .from(instances)
@@ -205,7 +204,8 @@ async function replay(tx: Transaction, userId: string, input: CreateInstance): P
     existing.typeId === input.type &&
     existing.apiKeyId === (input.apiKeyId ?? null) &&
     existing.label === (input.label ?? null) &&
-    existing.minutes === input.expirationMinutes &&
+    // What it was created with shows in its deadline only until that is moved.
+    (existing.renewals > 0 || existing.minutes === input.expirationMinutes) &&
     isDeepStrictEqual(existing.config, input.config);
   if (!same) {
     throw new Conflict(

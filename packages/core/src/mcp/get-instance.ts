@@ -20,7 +20,7 @@ export async function getInstance(ctx: Context, input: InstanceId): Promise<Inst
       .where(and(eq(instances.id, input.id), eq(instances.userId, userId))),
   );
   if (row === undefined) throw instanceNotFound();
-  return viewInstance(row, ctx.settings.gatewayUrl);
+  return viewInstance(row, ctx.settings);
 }
 
 export function instanceNotFound(): NotFound {

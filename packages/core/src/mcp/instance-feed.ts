@@ -4,7 +4,7 @@ import { and, desc, eq, sql } from "drizzle-orm";
 
 import { isLive } from "../lease/lease.ts";
 import { SharedReader } from "../stream/shared-reader.ts";
-import { instanceColumns, type InstanceView, viewInstance } from "./instance-view.ts";
+import { instanceColumns, type InstanceView, viewInstance, type ViewSettings } from "./instance-view.ts";
 import {
   logLineColumns,
   logStart,
@@ -38,7 +38,7 @@ export interface InstanceFeedOptions {
   db: Database;
   /** The database that `db` is connected to: changes are heard of on a connection of its own. */
   database: Pick<ListenerOptions, "url" | "applicationName" | "tls">;
-  gatewayUrl: string;
+  settings: ViewSettings;
   /** Told of a failed read. It is repeated. */
   onError: (error: unknown) => void;
 }
@@ -51,7 +51,7 @@ const channels = { watch: "minimcp_watch", log: "minimcp_log" } as const;
  * Opens the feed of a process: one connection that listens, however many follow. Reads are shared among those who look
  * at the same thing as the same user, and run as that user, behind the row policies.
  */
-export function openInstanceFeed({ db, database, gatewayUrl, onError }: InstanceFeedOptions): InstanceFeed {
+export function openInstanceFeed({ db, database, settings, onError }: InstanceFeedOptions): InstanceFeed {
   const closing = new AbortController();
   const reading = {
     instance: new Map<string, SharedReader<InstanceView | null>>(),
@@ -108,7 +108,7 @@ export function openInstanceFeed({ db, database, gatewayUrl, onError }: Instance
               .innerJoin(receipts, eq(receipts.instanceId, instances.id))
               .where(and(eq(instances.id, id), eq(instances.userId, userId))),
           );
-          return row === undefined ? null : viewInstance(row, gatewayUrl);
+          return row === undefined ? null : viewInstance(row, settings);
         },
         signal,
       ),
@@ -126,7 +126,7 @@ export function openInstanceFeed({ db, database, gatewayUrl, onError }: Instance
               .orderBy(desc(instances.createdAt), desc(instances.id))
               .limit(maxFollowedInstances),
           );
-          return rows.map((row) => viewInstance(row, gatewayUrl));
+          return rows.map((row) => viewInstance(row, settings));
         },
         signal,
       ),

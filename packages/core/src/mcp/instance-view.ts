@@ -1,6 +1,7 @@
 import type { endReasons, instanceStates } from "@minimcp/db/schema";
 import { instances, receipts } from "@minimcp/db/schema";
 
+import type { Settings } from "../context.ts";
 import { type IsolationView, viewIsolation } from "../isolation.ts";
 
 export type InstanceState = (typeof instanceStates)[number];
@@ -22,6 +23,10 @@ export interface InstanceView {
   createdAt: Date;
   /** The deadline: process, sockets, streams and token end then. */
   expiresAt: Date;
+  /** How often its deadline can still be moved; 0 when it is over. */
+  renewalsLeft: number;
+  /** No renewal goes beyond this. */
+  latestExpiresAt: Date;
   readyAt: Date | null;
   endedAt: Date | null;
   /** The isolation it really runs at; null until it first ran. */
@@ -48,16 +53,36 @@ export const instanceColumns = {
   failure: instances.failure,
   createdAt: instances.createdAt,
   expiresAt: instances.expiresAt,
+  renewals: instances.renewals,
   readyAt: instances.readyAt,
   endedAt: instances.endedAt,
   isolation: instances.isolation,
   calls: receipts.calls,
 };
 
-type InstanceRow = Omit<InstanceView, "endpoint" | "isolation"> & { isolation: unknown };
+type Derived = "endpoint" | "isolation" | "renewalsLeft" | "latestExpiresAt";
+type InstanceRow = Omit<InstanceView, Derived> & { isolation: unknown; renewals: number };
 
-export function viewInstance<Row extends InstanceRow>(row: Row, gatewayUrl: string) {
-  return { ...row, endpoint: endpointOf(row.id, gatewayUrl), isolation: viewIsolation(row.isolation) };
+/** What a view depends on besides the row. */
+export type ViewSettings = Pick<Settings, "gatewayUrl" | "renewalsPerInstance" | "renewedLifetimeMinutes">;
+
+export function viewInstance<Row extends InstanceRow>({ renewals, ...row }: Row, settings: ViewSettings) {
+  const isRenewable = row.state !== "stopping" && !isOver(row);
+  return {
+    ...row,
+    endpoint: endpointOf(row.id, settings.gatewayUrl),
+    isolation: viewIsolation(row.isolation),
+    renewalsLeft: isRenewable ? Math.max(0, settings.renewalsPerInstance - renewals) : 0,
+    latestExpiresAt: latestEndOf(row, settings),
+  };
+}
+
+/** The latest deadline that renewals can give it. Where the limit was lowered since, it keeps the one it has. */
+export function latestEndOf(
+  { createdAt, expiresAt }: Pick<InstanceView, "createdAt" | "expiresAt">,
+  { renewedLifetimeMinutes }: Pick<Settings, "renewedLifetimeMinutes">,
+): Date {
+  return new Date(Math.max(createdAt.getTime() + renewedLifetimeMinutes * 60_000, expiresAt.getTime()));
 }
 
 /** Nothing about it changes any more. */

@@ -41,7 +41,7 @@ export async function listInstances(ctx: Context, input: ListInstances): Promise
       .limit(input.limit + 1),
   );
   return toPage(
-    rows.map((row) => viewInstance(row, ctx.settings.gatewayUrl)),
+    rows.map((row) => viewInstance(row, ctx.settings)),
     input.limit,
   );
 }
@@ -61,7 +61,7 @@ export async function listAllInstances(
       .limit(input.limit + 1),
   );
   return toPage(
-    rows.map((row) => viewInstance(row, ctx.settings.gatewayUrl)),
+    rows.map((row) => viewInstance(row, ctx.settings)),
     input.limit,
   );
 }

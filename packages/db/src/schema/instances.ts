@@ -50,6 +50,8 @@ export const instances = pgTable(
     createdAt: instant("created_at").notNull().defaultNow(),
     /** The deadline. It belongs to the control plane: no process may outlive it, whatever is connected. */
     expiresAt: instant("expires_at").notNull(),
+    /** How often the deadline was moved. A node that ends an instance says which deadline it means by this. */
+    renewals: integer("renewals").notNull().default(0),
     readyAt: instant("ready_at"),
     endedAt: instant("ended_at"),
     /** The level and its parts that this instance really runs at, as probed; null until it first ran. */
@@ -66,6 +68,8 @@ export const instances = pgTable(
     fence: bigint("fence", { mode: "number" }).notNull().default(0),
     /** By the database's clock. After it any node may claim. */
     leaseUntil: instant("lease_until"),
+    /** The claim under which its key was last opened, so that each claim leaves one audit event of that. */
+    keyOpenedFence: bigint("key_opened_fence", { mode: "number" }),
   },
   (table) => [
     /** An owner's list, newest first. */

@@ -1,4 +1,4 @@
-import { jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
+import { integer, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
 
 import { instant } from "./columns.ts";
 
@@ -11,6 +11,8 @@ export const nodes = pgTable("nodes", {
   address: text("address").notNull(),
   /** The level that the node's boot probe measured. */
   isolation: jsonb("isolation").$type<unknown>().notNull(),
+  /** How many instances it holds at most. */
+  capacity: integer("capacity").notNull().default(100),
   startedAt: instant("started_at").notNull().defaultNow(),
   /** By the database's clock; a node that has not renewed it is gone. */
   aliveUntil: instant("alive_until").notNull(),

@@ -4,6 +4,19 @@ import { instant } from "./columns.ts";
 import { instances } from "./instances.ts";
 import { users } from "./users.ts";
 
+export interface Granted {
+  tools: string[];
+  hosts: string[];
+}
+
+/** Requests to one upstream host. Bytes as they left and reached the broker. */
+export interface HostCounts {
+  requests: number;
+  denied: number;
+  bytesOut: number;
+  bytesIn: number;
+}
+
 /** What an instance did: written while it lives, closed when it ends. Counts only, never contents. */
 export const receipts = pgTable("receipts", {
   instanceId: uuid("instance_id")
@@ -22,6 +35,10 @@ export const receipts = pgTable("receipts", {
   responseBytes: bigint("response_bytes", { mode: "number" }).notNull().default(0),
   /** Calls by tool name. */
   toolCalls: jsonb("tool_calls").$type<Record<string, number>>().notNull().default({}),
+  /** What it was allowed when it was created. */
+  granted: jsonb("granted").$type<Granted>().notNull().default({ tools: [], hosts: [] }),
+  /** Its calls to upstream hosts, by host. */
+  hosts: jsonb("hosts").$type<Record<string, HostCounts>>().notNull().default({}),
   /** True when a node died while it held the instance: up to a second of counts may be missing. */
   incomplete: boolean("incomplete").notNull().default(false),
   updatedAt: instant("updated_at").notNull().defaultNow(),

@@ -12,6 +12,8 @@ import {
   NoInput,
   reportOwnUsage,
   ReportOwnUsage,
+  RenewInstance,
+  renewInstance,
   revokeInstance,
   watchInstance,
   watchInstances,
@@ -40,6 +42,9 @@ export const mcp = {
   receipt: procedure("mcp:read:own")
     .input(InstanceId)
     .query(({ ctx, input }) => getReceipt(ctx, input)),
+  renew: procedure("mcp:create")
+    .input(RenewInstance)
+    .mutation(({ ctx, input }) => renewInstance(ctx, input)),
   revoke: procedure("mcp:delete:own")
     .input(InstanceId)
     .mutation(({ ctx, input }) => revokeInstance(ctx, input)),
