@@ -61,12 +61,14 @@ async function install(scope) {
       "--frozen-lockfile",
       // With NODE_ENV=production in the environment pnpm would leave out Node and turbo, which are devDependencies.
       "--prod=false",
-      ...(scope === "product" ? ["--filter", "!@minimcp/test"] : []),
+      // Where the store has moved, as with another HOME, pnpm lays everything out anew; without a terminal it would not.
+      // An option, because pnpm reads this setting from no environment.
+      "--config.confirm-modules-purge=false",
+      ...(scope === "product" ? ["--filter", "!@minimcp/test", "--filter", "!@minimcp/docs"] : []),
     ],
     {
       // A user's ignore-scripts=true would also skip the script that fetches Node.
       npm_config_ignore_scripts: "false",
-      npm_config_confirm_modules_purge: "false",
       ...(canWrite(homedir()) ? {} : homeInClone()),
     },
   );

@@ -16,6 +16,7 @@ export function runEnvironment() {
     ...process.env,
     PATH: [join(repositoryRoot, "node_modules/.bin"), process.env.PATH].filter(Boolean).join(delimiter),
     TURBO_TELEMETRY_DISABLED: "1",
+    NEXT_TELEMETRY_DISABLED: "1",
     DO_NOT_TRACK: "1",
   };
 }

@@ -18,9 +18,9 @@ import { Terminal } from "../support/terminal.ts";
  * in a clone where nothing is installed, by somebody whose home directory is empty. What to type is read from the page;
  * what must be seen stands here.
  *
- * Given are two things that a newcomer does not have: the package store of this installation, so that nothing is
- * downloaded twice, and ports of its own. Claude Desktop, Cursor and VS Code cannot be had here, nor can mcp-remote,
- * which the first one starts: their configuration is compared with what the product prints.
+ * Given are two things that a newcomer does not have: what npm and pnpm downloaded for this installation, so that nothing
+ * is fetched again over a network that may be slow, and ports of its own. Claude Desktop, Cursor and VS Code cannot be
+ * had here, nor can mcp-remote, which the first one starts: their configuration is compared with what the product prints.
  */
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -84,6 +84,8 @@ beforeAll(async () => {
     TERM: "xterm-256color",
     RUNTIME_DIRECTORY: join(folder, "r"),
     npm_config_store_dir: (JSON.parse(installed) as { storeDir: string }).storeDir,
+    npm_config_cache: process.env["npm_config_cache"] ?? join(homedir(), ".npm"),
+    npm_config_prefer_offline: "true",
     // Which registry to use is for the machine to say.
     npm_config_userconfig: process.env["npm_config_userconfig"] ?? join(homedir(), ".npmrc"),
   };

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -133,3 +133,52 @@ describe("the lock of an installation", () => {
     expect((await readLog()).replace("shared\n", "")).toBe("installing\ninstalled\nbegin\nend\n");
   });
 });
+
+// Its one dependency, a Node that is never run, lies in the clone: nothing is downloaded but pnpm, if that.
+const lockfile = `lockfileVersion: '9.0'
+importers:
+  .:
+    dependencies:
+      node:
+        specifier: file:beside
+        version: file:beside
+packages:
+  node@file:beside:
+    resolution: {directory: beside, type: directory}
+snapshots:
+  node@file:beside: {}
+`;
+
+describe("an installation", () => {
+  beforeEach(async () => {
+    const { packageManager } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+    const manifest = { private: true, packageManager, dependencies: { node: "file:beside" } };
+    await writeFile(join(clone, "package.json"), JSON.stringify(manifest));
+    await writeFile(join(clone, "pnpm-lock.yaml"), lockfile);
+    await mkdir(join(clone, "beside/bin"), { recursive: true });
+    await writeFile(join(clone, "beside/package.json"), JSON.stringify({ name: "node", version: "0.0.0" }));
+    await writeFile(join(clone, "beside/bin/node"), "");
+  });
+
+  test("is laid out anew, and nobody is asked, when the store of packages is elsewhere than before", async () => {
+    await installChange("home", "first");
+    await installChange("another home", "second");
+    expect(await readLog()).toBe("first\nsecond\n");
+  }, 60_000);
+});
+
+/**
+ * Installs what has changed.
+ *
+ * @param dataHome where pnpm keeps its store
+ * @param change goes to the log when it has succeeded
+ */
+async function installChange(dataHome: string, change: string): Promise<void> {
+  await writeFile(join(clone, "pnpm-workspace.yaml"), `packages: []\n# ${change}\n`);
+  const module = pathToFileURL(join(clone, "scripts/bootstrap/install-dependencies.mjs"));
+  await run(`
+    import { installDependencies } from "${module.href}";
+    process.env.XDG_DATA_HOME = ${JSON.stringify(join(clone, dataHome))};
+    await installDependencies("product").then(() => append(log, "${change}\\n"), (error) => append(log, error.message));
+  `).exit;
+}
