@@ -13,6 +13,8 @@ const heartbeatMs = 15_000;
 /** So many events wait for a browser that does not take them. */
 const mostWaiting = 16;
 
+const away = "MiniMCP does not answer, so this may be old. The page goes on by itself when it does.";
+
 export interface StreamedValue {
   /** Plain JSON. */
   data: unknown;
@@ -67,7 +69,7 @@ async function relay<T>(
     const values = open({
       signal,
       onConnectionState({ state, error }) {
-        if (error !== null) mention(problemEvent(toProblem(error)));
+        if (error !== null) mention(problemEvent(error));
         else if (state === "pending") mention(event("connected", ""));
       },
     });
@@ -92,15 +94,19 @@ async function giveUp(
   error: unknown,
 ): Promise<void> {
   try {
-    if (!signal.aborted) await writer.write(problemEvent(toProblem(error)));
+    if (!signal.aborted) await writer.write(problemEvent(error));
     await writer.close();
   } catch (defect) {
     await writer.abort(defect).catch(() => undefined);
   }
 }
 
-function problemEvent(problem: Problem): string {
-  return event("problem", JSON.stringify(problem));
+/** @throws what is no MiniMcpError: a defect */
+function problemEvent(error: unknown): string {
+  const problem = toProblem(error);
+  // What the stream stumbled over says nothing to somebody who looks at a page, and passes.
+  const message = problem.remedy === "wait" ? away : problem.message;
+  return event("problem", JSON.stringify({ ...problem, message } satisfies Problem));
 }
 
 /** @param data a single line */

@@ -32,7 +32,9 @@ export default async function HomePage({ searchParams }: Address) {
     );
     return { usage: await usage, list: await list };
   });
-  if (!loaded.ok) return <ProblemPage problem={loaded.problem} retryPath="/" />;
+  if (!loaded.ok) {
+    return <ProblemPage problem={loaded.problem} retryPath={isOverPage ? "/?show=over" : "/"} />;
+  }
   const { usage, list } = loaded.value;
   const instances = list.items.map(toLiveInstance);
   return (
