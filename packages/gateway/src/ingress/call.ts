@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { type Answer, problem, Refused, retryAfter } from "./answer.ts";
-import { bearsToken, forwardRequestHeaders, headerValues } from "./headers.ts";
+import { headerValues } from "../raw-headers.ts";
+import { bearsToken, forwardRequestHeaders } from "./headers.ts";
 import type { IngressLimits } from "./limits.ts";
 import type { CallRecord, IngressOptions, RelayedMethod } from "./options.ts";
 import { readBody } from "./read-body.ts";

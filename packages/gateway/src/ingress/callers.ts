@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 
 import { type Answer, problem, Refused } from "./answer.ts";
-import { headerValues } from "./headers.ts";
+import { headerValues } from "../raw-headers.ts";
 
 /**
  * Against DNS rebinding: a page whose name was made to point here sends its own name as Host.

@@ -1,17 +1,4 @@
-/** A flat list of names and values in the order of the wire, as `IncomingMessage.rawHeaders` has it. */
-export type RawHeaders = readonly string[];
-
-/** RFC 9110 section 7.6.1, and the older names that still occur: they are about one connection only. */
-const hopByHop = new Set([
-  "connection",
-  "http2-settings",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
+import { type RawHeaders, withoutHopByHop } from "../raw-headers.ts";
 
 /** What a child must not see, or what the relay says itself. */
 const keptFromChild = new Set([
@@ -60,18 +47,9 @@ export function bearsToken(text: string): boolean {
   return ownToken.test(text);
 }
 
-/** All values of a header. Node's own `headers` would keep only the first of a repeated one. */
-export function headerValues(raw: RawHeaders, name: string): string[] {
-  const values: string[] = [];
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    if (raw[i]?.toLowerCase() === name) values.push(raw[i + 1] ?? "");
-  }
-  return values;
-}
-
 /** The headers of a client's request that its instance gets. */
 export function forwardRequestHeaders(raw: RawHeaders): string[] {
-  return filter(
+  return withoutHopByHop(
     raw,
     (name, value) =>
       keptFromChild.has(name) ||
@@ -83,24 +61,8 @@ export function forwardRequestHeaders(raw: RawHeaders): string[] {
 
 /** The headers of a child's response that the client gets. */
 export function forwardResponseHeaders(raw: RawHeaders): string[] {
-  return filter(
+  return withoutHopByHop(
     raw,
     (name) => keptFromClient.has(name) || name.startsWith("proxy-") || name.startsWith("access-control-"),
   );
-}
-
-function filter(raw: RawHeaders, isKeptBack: (name: string, value: string) => boolean): string[] {
-  const named = new Set(
-    headerValues(raw, "connection").flatMap((value) =>
-      value.split(",").map((name) => name.trim().toLowerCase()),
-    ),
-  );
-  const kept: string[] = [];
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i] ?? "";
-    const value = raw[i + 1] ?? "";
-    const key = name.toLowerCase();
-    if (!hopByHop.has(key) && !named.has(key) && !isKeptBack(key, value)) kept.push(name, value);
-  }
-  return kept;
 }

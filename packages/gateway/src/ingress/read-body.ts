@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 
-import { headerValues } from "./headers.ts";
+import { headerValues } from "../raw-headers.ts";
 import { problem, Refused } from "./answer.ts";
 
 /**

@@ -3,7 +3,8 @@ import type { ServerResponse } from "node:http";
 import type { Dispatcher, Pool } from "undici";
 
 import { problem, type ProblemReason, Refused, retryAfter } from "./answer.ts";
-import { forwardResponseHeaders, headerValues } from "./headers.ts";
+import { headerValues, textOf } from "../raw-headers.ts";
+import { forwardResponseHeaders } from "./headers.ts";
 import type { IngressLimits } from "./limits.ts";
 import type { CallRecord, RelayedMethod } from "./options.ts";
 import { LeaseEnded } from "./upstreams.ts";
@@ -124,11 +125,4 @@ export function relay(
  */
 function isForbidden(status: number): boolean {
   return (status >= 300 && status < 400) || status === 401 || status === 407;
-}
-
-/** Header bytes are Latin-1 on the wire (RFC 9110 section 5.5), and go out as they came. */
-function textOf(raw: Dispatcher.DispatchController["rawHeaders"]): string[] {
-  return Array.isArray(raw)
-    ? raw.map((part) => (typeof part === "string" ? part : part.toString("latin1")))
-    : [];
 }

@@ -1,0 +1,116 @@
+import type { CredentialSource } from "./options.ts";
+import { Refusal } from "./refusal.ts";
+
+interface Current {
+  secret: Buffer;
+  /** Milliseconds since 1970. */
+  readAt: number;
+  expiresAt: number | null;
+  /** Whether it was read because the upstream had refused the one before. */
+  isReplacement: boolean;
+}
+
+/** A token that ends this soon could end on its way. */
+const expiryMarginMs = 30_000;
+/** A replacement that is refused sooner than this is not at fault: yet another one would be refused as well. */
+const replacementMs = 60_000;
+/** How long a failure answers for the calls behind it, so that a child cannot hammer a token endpoint. */
+const failureMs = 1_000;
+
+/**
+ * The secret of an instance: opened at its first use, kept in a Buffer that is filled with zeros at the end. What
+ * cannot be zeroed is the header's string of each request; the engine's heap drops it with the request.
+ */
+export class Credential implements Disposable {
+  readonly #source: CredentialSource;
+  readonly #timeoutMs: number;
+  readonly #now: () => number;
+  readonly #end = new AbortController();
+  #current: Current | null = null;
+  #reading: Promise<Buffer> | null = null;
+  #isRejected = false;
+  #failure: { at: number; refusal: Refusal } | null = null;
+
+  constructor(source: CredentialSource, timeoutMs: number, now: () => number) {
+    this.#source = source;
+    this.#timeoutMs = timeoutMs;
+    this.#now = now;
+  }
+
+  /** Whether a refused secret can be replaced by a new one. */
+  get isRenewable(): boolean {
+    return "readToken" in this.#source;
+  }
+
+  /**
+   * However many ask, one read is under way; it goes on when one of them leaves.
+   *
+   * @returns the secret itself: copy what must outlive the next wait
+   * @throws Refusal when there is none
+   */
+  async get(): Promise<Buffer> {
+    this.#end.signal.throwIfAborted();
+    const { expiresAt = null, secret } = this.#current ?? {};
+    if (secret && (expiresAt === null || expiresAt - expiryMarginMs > this.#now())) return secret;
+    if (this.#failure && this.#now() - this.#failure.at < failureMs) throw this.#failure.refusal;
+    this.#reading ??= this.#read().finally(() => (this.#reading = null));
+    return await this.#reading;
+  }
+
+  /**
+   * The upstream refused a secret (401).
+   *
+   * @returns whether `get` now has, or will get, another one
+   */
+  reject(secret: Buffer): boolean {
+    if (!this.isRenewable) return false;
+    if (!this.#current?.secret.equals(secret)) return true;
+    const { isReplacement, readAt } = this.#current;
+    if (isReplacement && this.#now() - readAt < replacementMs) return false;
+    this.#isRejected = true;
+    this.#forget();
+    return true;
+  }
+
+  async #read(): Promise<Buffer> {
+    const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(this.#timeoutMs)]);
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    });
+    try {
+      return await Promise.race([this.#open(signal), aborted]);
+    } catch (cause) {
+      const refusal = new Refusal("credentialUnavailable", { cause });
+      this.#failure = { at: this.#now(), refusal };
+      throw refusal;
+    }
+  }
+
+  async #open(signal: AbortSignal): Promise<Buffer> {
+    const source = this.#source;
+    const { token, expiresAt } =
+      "readToken" in source
+        ? await source.readToken(signal)
+        : { token: await source.read(signal), expiresAt: null };
+    // A line break would begin another header.
+    if (signal.aborted || !/^[!-~]+$/.test(token.toString("latin1"))) {
+      token.fill(0);
+      throw new Error("the credential came too late, is empty, or holds characters that no header may carry");
+    }
+    this.#forget();
+    this.#current = { secret: token, readAt: this.#now(), expiresAt, isReplacement: this.#isRejected };
+    this.#isRejected = false;
+    this.#failure = null;
+    return token;
+  }
+
+  #forget(): void {
+    this.#current?.secret.fill(0);
+    this.#current = null;
+  }
+
+  [Symbol.dispose](): void {
+    this.#end.abort(new Refusal("credentialUnavailable"));
+    this.#forget();
+  }
+}
