@@ -48,6 +48,16 @@ function countUsers(): Promise<unknown> {
   return run(product.database.ownerUrl, "select count(*)::int as count from users");
 }
 
+async function makeSetUpCode({ database }: Product): Promise<string> {
+  await using db = openDatabase({
+    url: database.apiUrl,
+    applicationName: "set up",
+    maxConnections: 1,
+  });
+  const request = { id: randomUUID(), ipAddress: null, userAgent: null };
+  return (await createSetUpInvitation({ db, principal: system("cli"), request })).code;
+}
+
 async function expectRefused(answer: CallAnswer, reason: string): Promise<void> {
   expect(answer.status, answer.text).toBe(403);
   expect(answer.error?.reason).toBe(reason);
@@ -192,24 +202,21 @@ describe("before anybody has an account", () => {
     await empty[Symbol.asyncDispose]();
   });
 
-  async function makeSetUpCode(): Promise<string> {
-    await using db = openDatabase({
-      url: empty.database.apiUrl,
-      applicationName: "set up",
-      maxConnections: 1,
-    });
-    const request = { id: randomUUID(), ipAddress: null, userAgent: null };
-    return (await createSetUpInvitation({ db, principal: system("cli"), request })).code;
-  }
-
   test("nobody gets in without the newest set-up code, and that makes one administrator whatever the policy", async () => {
-    const older = await makeSetUpCode();
-    const newest = await makeSetUpCode();
+    const older = await makeSetUpCode(empty);
+    const newest = await makeSetUpCode(empty);
     await expectRefused(await signUp({}, api.url), "auth.signUpClosed");
     await expectRefused(await signUp({ inviteCode: older }, api.url), "auth.invitationInvalid");
     const answers = await Promise.all([1, 2].map(() => signUp({ inviteCode: newest }, api.url)));
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 403]);
     expect(answers.find(({ status }) => status === 200)?.data.user.role).toBe("admin");
     await expectRefused(await signUp({ inviteCode: newest }, api.url), "auth.signUpClosed");
+  });
+
+  test("a set-up code is void once an administrator was created without it, also where anybody may have an account", async () => {
+    await using another = await startProduct({ worker: false, environment: { SIGN_UP_POLICY: "open" } });
+    const code = await makeSetUpCode(another);
+    await createAdmin(another);
+    await expectRefused(await signUp({ inviteCode: code }, another.api.url), "auth.invitationInvalid");
   });
 });

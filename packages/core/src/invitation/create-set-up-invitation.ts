@@ -1,8 +1,6 @@
-import { invitations } from "@minimcp/db/schema";
-import { and, eq, isNull, sql } from "drizzle-orm";
-
 import { type Context, overseer } from "../context.ts";
 import { type CreatedInvitation, createInvitation } from "./create-invitation.ts";
+import { voidSetUpInvitations } from "./void-set-up-invitations.ts";
 
 /** An operator sets up at leisure; the next start makes a new one. */
 const validHours = 24;
@@ -14,11 +12,6 @@ const validHours = 24;
 export async function createSetUpInvitation(
   ctx: Pick<Context, "db" | "principal" | "request">,
 ): Promise<CreatedInvitation> {
-  await ctx.db.as(overseer(ctx.principal), (tx) =>
-    tx
-      .update(invitations)
-      .set({ usedAt: sql`now()` })
-      .where(and(eq(invitations.role, "admin"), isNull(invitations.createdBy), isNull(invitations.usedAt))),
-  );
+  await ctx.db.as(overseer(ctx.principal), voidSetUpInvitations);
   return await createInvitation(ctx, { role: "admin", validHours });
 }

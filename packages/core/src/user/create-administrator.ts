@@ -5,6 +5,7 @@ import { z } from "zod";
 import { appendAudit } from "../audit.ts";
 import { NewPassword } from "../auth/passwords.ts";
 import { type Context, databaseActor } from "../context.ts";
+import { voidSetUpInvitations } from "../invitation/void-set-up-invitations.ts";
 import { createUser } from "./create-user.ts";
 import { EmailAddress, PersonName } from "./person.ts";
 import type { UserView } from "./user-view.ts";
@@ -34,6 +35,8 @@ export async function createAdministrator(
       role: "admin",
       passwordHash,
     });
+    // A set-up link that still lies in somebody's terminal would make another one.
+    await voidSetUpInvitations(tx);
     await appendAudit(tx, ctx.request, {
       action: "user.createAdministrator",
       resourceType: "user",
