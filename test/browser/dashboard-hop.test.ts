@@ -81,10 +81,26 @@ describe("a call to the API itself", () => {
     ["with another proof", { "x-minimcp-hop": "0".repeat(64) }],
     ["with a proof that is too short", { "x-minimcp-hop": hopSecret.slice(1) }],
   ])("%s says nothing about where it comes from", async (_name, headers) => {
-    const claim = { "x-forwarded-for": browserAddress, ...headers };
+    const claim = {
+      "x-forwarded-for": browserAddress,
+      "x-minimcp-browser-address": browserAddress,
+      ...headers,
+    };
     await signInAt(`${product.api.url}/trpc/auth.signIn`, claim, {
       json: { email: owner.email, password },
     });
     expect(await lastSignIn()).toMatchObject({ ipAddress: "127.0.0.1" });
+  });
+
+  test("by the dashboard is the browser's, whatever proxies between the two write into X-Forwarded-For", async () => {
+    const claim = {
+      "x-minimcp-hop": hopSecret,
+      "x-minimcp-browser-address": browserAddress,
+      "x-forwarded-for": "198.51.100.2",
+    };
+    await signInAt(`${product.api.url}/trpc/auth.signIn`, claim, {
+      json: { email: owner.email, password },
+    });
+    expect(await lastSignIn()).toMatchObject({ ipAddress: browserAddress });
   });
 });

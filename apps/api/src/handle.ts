@@ -24,7 +24,10 @@ export interface HandlerOptions {
   /** Values of the Host header that are served; others could be a browser tricked by DNS (rebinding). */
   allowedHosts: ReadonlySet<string>;
   trustedProxies: readonly string[];
-  /** Who sends it as `x-minimcp-hop` is the dashboard, and says itself for whom it calls. */
+  /**
+   * Who sends it as `x-minimcp-hop` is the dashboard, and says in `x-minimcp-browser-address` for whom it calls. Not in
+   * X-Forwarded-For: a proxy between the two adds to that, or replaces it.
+   */
   hopSecret?: string | undefined;
   /** The reader of a stream that takes nothing for so long is cut off. One that reads has at least the pings to read. */
   stalledStreamMs: number;
@@ -44,19 +47,13 @@ export function createHandler(options: HandlerOptions): RequestListener {
     referrerPolicy: { policy: "no-referrer" },
   });
   const isTrusted = proxyAddress.compile([...options.trustedProxies]);
-
   const isDashboard = createHopCheck(options.hopSecret);
 
   function describe(request: IncomingMessage, id: string): RequestOrigin {
+    const { "user-agent": userAgent, "x-minimcp-browser-address": browserAddress } = request.headers;
     // By its proof and not by its address, which other programs of the same machine have as well.
-    const isHop = isDashboard(request);
-    return {
-      id,
-      ipAddress: plainAddress(
-        proxyAddress(request, (address, hop) => (isHop && hop === 0) || isTrusted(address, hop)),
-      ),
-      userAgent: request.headers["user-agent"] ?? null,
-    };
+    const address = isDashboard(request) ? String(browserAddress) : proxyAddress(request, isTrusted);
+    return { id, ipAddress: plainAddress(address), userAgent: userAgent ?? null };
   }
 
   const procedures = createHTTPHandler({

@@ -1,2 +1,2 @@
-/** Under this name the server tells pages and routes where a request came from. */
+/** Under this name our server tells pages and routes where a request came from, and they tell the API. */
 export const browserAddressHeader = "x-minimcp-browser-address";

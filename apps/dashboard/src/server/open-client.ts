@@ -26,7 +26,7 @@ export async function openClient(
       const sent = new Headers(init?.headers);
       if (HOP_SECRET !== undefined && address !== null) {
         sent.set("x-minimcp-hop", HOP_SECRET);
-        sent.set("x-forwarded-for", address);
+        sent.set(browserAddressHeader, address);
       }
       if (userAgent !== null) sent.set("user-agent", userAgent);
       return fetch(url, { ...init, headers: sent });
