@@ -1,7 +1,9 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import axe from "axe-core";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -142,7 +144,12 @@ describe.runIf(hasChromium())("the dashboard in a browser", () => {
     await page.getByRole("tab", { name: "Cursor" }).click();
     expect(await page.getByLabel(".cursor/mcp.json", { exact: true }).innerText()).toContain(token);
 
-    await echo({ endpoint, token });
+    const client = new Client({ name: "somebody's client", version: "1.0.0" });
+    const headers = { Authorization: `Bearer ${token}` };
+    await client.connect(new StreamableHTTPClientTransport(new URL(endpoint), { requestInit: { headers } }));
+    const answer = await client.callTool({ name: "echo", arguments: { message: "hello" } });
+    expect(answer.content).toEqual([{ type: "text", text: "Echo: hello" }]);
+    await client.close();
     await page.getByText("Your client connected.").waitFor();
     await judge("connected");
 
@@ -150,9 +157,20 @@ describe.runIf(hasChromium())("the dashboard in a browser", () => {
     await page.getByRole("heading", { name: "Review of the draft" }).waitFor();
     expect(await page.content()).not.toContain(token);
     await page.getByText("Ready").or(page.getByText("Idle")).first().waitFor();
+    await page.getByRole("log").getByText("Starting").first().waitFor();
     await judge("instance");
+    await page.getByRole("button", { name: "Renew" }).click();
+    await page.getByLabel("Minutes from now").fill("120");
+    await judge("renew");
+    await page.getByRole("dialog").getByRole("button", { name: "Renew" }).click();
+    await page
+      .getByRole("timer")
+      .filter({ hasText: /^(2 h 00|1 h 59) min$/ })
+      .waitFor();
+    await echo({ endpoint, token });
     await page.getByRole("link", { name: "All instances" }).click();
     await page.getByRole("link", { name: "Review of the draft" }).waitFor();
+    await page.getByRole("img", { name: "Calls by day" }).waitFor();
     await judge("home");
 
     await page.getByRole("link", { name: "Review of the draft" }).click();
@@ -163,8 +181,37 @@ describe.runIf(hasChromium())("the dashboard in a browser", () => {
     await page.getByRole("heading", { name: "Receipt" }).waitFor();
     await page.getByText("Revoked").waitFor();
     await judge("receipt");
+    await page.getByRole("row", { name: "echo 2" }).waitFor();
     await expect(echo({ endpoint, token })).rejects.toThrow("401");
+    await page.getByRole("link", { name: "All instances" }).click();
+    await page.getByRole("link", { name: "Over", exact: true }).click();
+    await page.getByRole("link", { name: "Review of the draft" }).waitFor();
+    await judge("home-over");
     expect(complaints).toEqual([]);
+  });
+
+  test("the first page brings less than 200 kB of JavaScript, for who signs in and for who is", async () => {
+    const kilobytes: Record<string, number> = {};
+    let brought = 0;
+    page.on("response", (response) => {
+      if (!response.url().endsWith(".js")) return;
+      void response.body().then((body) => (brought += gzipSync(body).length));
+    });
+    const visit = async (path: string) => {
+      brought = 0;
+      // As somebody who was never here: nothing of it is kept.
+      await (await context.newCDPSession(page)).send("Network.clearBrowserCache");
+      await page.goto(path, { waitUntil: "networkidle" });
+      kilobytes[path] = Math.round(brought / 100) / 10;
+    };
+    await visit("/sign-in");
+    await signIn();
+    for (const path of ["/", "/instances/new", "/keys"]) await visit(path);
+    await writeFile(join(output, "javascript-kilobytes.json"), JSON.stringify(kilobytes));
+    for (const [path, size] of Object.entries(kilobytes)) {
+      expect(size, path).toBeGreaterThan(20);
+      expect(size, path).toBeLessThan(200);
+    }
   });
 
   test("keys are added, shown without their secret, and deleted after a question", async () => {

@@ -11,6 +11,9 @@ export interface LiveInstance {
   endpoint: string;
   createdAtMs: number;
   expiresAtMs: number;
+  /** How often its deadline can still be moved, and how far. */
+  renewalsLeft: number;
+  latestExpiresAtMs: number;
   endedAtMs: number | null;
   isolation: IsolationView | null;
   calls: number;
@@ -28,7 +31,7 @@ export function seenNow<T>(value: T): Seen<T> {
 }
 
 export function toLiveInstance(view: InstanceView): LiveInstance {
-  const { id, type, label, state, endReason, failure, endpoint, isolation, calls } = view;
+  const { id, type, label, state, endReason, failure, endpoint, isolation, calls, renewalsLeft } = view;
   return {
     id,
     type,
@@ -39,6 +42,8 @@ export function toLiveInstance(view: InstanceView): LiveInstance {
     endpoint,
     isolation,
     calls,
+    renewalsLeft,
+    latestExpiresAtMs: view.latestExpiresAt.getTime(),
     createdAtMs: view.createdAt.getTime(),
     expiresAtMs: view.expiresAt.getTime(),
     endedAtMs: view.endedAt?.getTime() ?? null,

@@ -18,6 +18,7 @@ import { Copyable } from "../ui/copyable.tsx";
 import { useMutation } from "../use-mutation.ts";
 import { InstanceLog } from "./instance-log.tsx";
 import { IsolationCard } from "./isolation-card.tsx";
+import { RenewDialog } from "./renew-dialog.tsx";
 import { StateBadge } from "./state-badge.tsx";
 import { TimeLeft } from "./time-left.tsx";
 
@@ -58,15 +59,18 @@ export function InstanceDetails({ first, hasReceipt, children }: InstanceDetails
           </p>
         </div>
         {!over && (
-          <ConfirmDialog
-            action="Revoke"
-            title="Revoke this instance?"
-            isBusy={isBusy || instance.state === "stopping"}
-            onConfirm={() => void send(`/api/instances/${instance.id}`)}
-          >
-            Its process, its connections and its token end at once, and nothing brings them back. Clients that
-            use it get an error.
-          </ConfirmDialog>
+          <div className="flex flex-wrap gap-3">
+            <RenewDialog instance={instance} nowMs={nowMs} />
+            <ConfirmDialog
+              action="Revoke"
+              title="Revoke this instance?"
+              isBusy={isBusy || instance.state === "stopping"}
+              onConfirm={() => void send(`/api/instances/${instance.id}`)}
+            >
+              Its process, its connections and its token end at once, and nothing brings them back. Clients
+              that use it get an error.
+            </ConfirmDialog>
+          </div>
         )}
       </div>
       <LiveTrouble trouble={trouble} />

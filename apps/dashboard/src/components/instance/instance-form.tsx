@@ -11,6 +11,7 @@ import { Button } from "../ui/button.tsx";
 import { Card } from "../ui/card.tsx";
 import { Field, inputStyle } from "../ui/field.tsx";
 import { useMutation } from "../use-mutation.ts";
+import { LifetimeField } from "./lifetime-field.tsx";
 import type { CreatedView } from "./shown-once.tsx";
 
 export interface InstanceFormProps {
@@ -20,14 +21,6 @@ export interface InstanceFormProps {
   isolation: IsolationLevel | null;
   onCreated: (created: CreatedView) => void;
 }
-
-const presets = [
-  { minutes: 15, text: "15 min" },
-  { minutes: 60, text: "1 hour" },
-  { minutes: 240, text: "4 hours" },
-  { minutes: 480, text: "8 hours" },
-  { minutes: 1440, text: "24 hours" },
-];
 
 const defaultMinutes = "60";
 
@@ -99,7 +92,13 @@ export function InstanceForm({ types, keys, isolation, onCreated }: InstanceForm
         </Card>
       )}
       <Card className="grid gap-6 sm:grid-cols-2">
-        <Lifetime minutes={minutes} onChange={setMinutes} problem={problem?.fields["expirationMinutes"]} />
+        <LifetimeField
+          label="Lifetime in minutes"
+          hint="1 to 1,440. Everything it has ends together then."
+          minutes={minutes}
+          onChange={setMinutes}
+          problem={problem?.fields["expirationMinutes"]}
+        />
         <Field
           label="Label"
           name="label"
@@ -221,44 +220,6 @@ function KeyPicker({ provider, keys, problem }: KeyPickerProps) {
       <p id={`${id}-problem`} className="text-bad text-sm empty:hidden">
         {problem}
       </p>
-    </div>
-  );
-}
-
-interface LifetimeProps {
-  minutes: string;
-  onChange: (minutes: string) => void;
-  problem: string | undefined;
-}
-
-function Lifetime({ minutes, onChange, problem }: LifetimeProps) {
-  return (
-    <div className="grid content-start gap-3">
-      <Field
-        label="Lifetime in minutes"
-        type="number"
-        inputMode="numeric"
-        min={1}
-        max={1440}
-        step={1}
-        required
-        value={minutes}
-        onChange={(event) => onChange(event.currentTarget.value)}
-        hint="1 to 1,440. Everything it has ends together then."
-        problem={problem}
-      />
-      <div role="group" aria-label="Common lifetimes" className="flex flex-wrap gap-2">
-        {presets.map((preset) => (
-          <Button
-            key={preset.minutes}
-            className="aria-pressed:border-accent aria-pressed:text-accent min-h-8 px-3"
-            aria-pressed={minutes === String(preset.minutes)}
-            onClick={() => onChange(String(preset.minutes))}
-          >
-            {preset.text}
-          </Button>
-        ))}
-      </div>
     </div>
   );
 }

@@ -1,8 +1,9 @@
 "use client";
 
-import { type ReactNode, useId, useRef } from "react";
+import { type ReactNode, useRef } from "react";
 
 import { Button } from "./button.tsx";
+import { Dialog } from "./dialog.tsx";
 
 interface ConfirmDialogProps {
   /** The button that opens it, and the one that does it. */
@@ -15,10 +16,7 @@ interface ConfirmDialogProps {
   actionLabel?: string;
 }
 
-/**
- * Asks before something that cannot be undone. The platform's own modal: the page behind is inert, Escape closes it,
- * and the focus comes back.
- */
+/** Asks before something that cannot be undone. */
 export function ConfirmDialog({
   action,
   actionLabel,
@@ -28,20 +26,12 @@ export function ConfirmDialog({
   onConfirm,
 }: ConfirmDialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const titleId = useId();
   return (
     <>
       <Button aria-label={actionLabel} disabled={isBusy} onClick={() => dialog.current?.showModal()}>
         {action}
       </Button>
-      <dialog
-        ref={dialog}
-        aria-labelledby={titleId}
-        className="border-line bg-surface text-ink m-auto w-[min(28rem,calc(100%-2rem))] rounded-lg border p-6"
-      >
-        <h2 id={titleId} className="text-lg font-semibold">
-          {title}
-        </h2>
+      <Dialog ref={dialog} title={title}>
         <div className="text-muted mt-2 text-sm">{children}</div>
         <div className="mt-6 flex flex-wrap justify-end gap-3">
           <Button autoFocus onClick={() => dialog.current?.close()}>
@@ -57,7 +47,7 @@ export function ConfirmDialog({
             {action}
           </Button>
         </div>
-      </dialog>
+      </Dialog>
     </>
   );
 }
