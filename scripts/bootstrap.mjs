@@ -36,7 +36,7 @@ async function main() {
 
   await withLock(async () => {
     await installDependencies(command.needs);
-    await buildPackages(leavesOutDashboard(args) ? command.build.filter(isNotDashboard) : command.build);
+    await buildPackages(needsDashboard(name, args) ? command.build : command.build.filter(isNotDashboard));
   });
   if (command.debianPackages) await installDebianPackages();
 
@@ -49,9 +49,13 @@ async function main() {
   });
 }
 
-/** @param {string[]} args */
-function leavesOutDashboard(args) {
-  return args.includes("--no-dashboard") || process.env.DASHBOARD === "off";
+/**
+ * @param {string} name
+ * @param {string[]} args
+ */
+function needsDashboard(name, args) {
+  if (name === "minimcp" && !args.includes("start")) return false;
+  return !args.includes("--no-dashboard") && process.env.DASHBOARD !== "off";
 }
 
 /** @param {string} name */

@@ -17,7 +17,7 @@ const vitest = [join(repositoryRoot, "node_modules/vitest/vitest.mjs"), "run"];
 
 /**
  * What each root script needs and runs. `needs: "product"` leaves out the packages `test`, with its heavy clients, and `docs`,
- * `build` names the packages whose output the run reads, `directory` is the root unless given.
+ * `build` names the packages whose output the run reads (the dashboard's only where it is started), `directory` is the root unless given.
  *
  * @type {Record<string, {
  *   needs: "product" | "everything",
@@ -44,7 +44,7 @@ export const commands = {
   // A relative path in an argument means the directory where the user typed it.
   minimcp: {
     needs: "product",
-    build: ["@minimcp/connectors"],
+    build: ["@minimcp/connectors", "@minimcp/dashboard"],
     run: [cli],
     environment: home,
     directory: userDirectory,

@@ -1,17 +1,11 @@
 import { permissionTable } from "../../packages/core/src/index.ts";
-import type { Permission } from "../../packages/core/src/index.ts";
 import { appRouter } from "../../packages/router/src/index.ts";
+import { proceduresOf } from "./procedures.ts";
 import { renderTable } from "./render-table.ts";
-
-/** What tRPC keeps of each procedure, by path, at run time; its types nest, and name only what a caller sees. */
-interface ProcedureRecord {
-  _def: { type: "query" | "mutation" | "subscription"; meta: { permission: Permission } };
-}
 
 /** Who may call what, from the permission that each procedure names and the table of its holders. */
 export function describePermissions(): string {
-  const procedures = appRouter._def.procedures as unknown as Record<string, ProcedureRecord>;
-  const rows = Object.entries(procedures).map(([path, { _def }]) => {
+  const rows = proceduresOf(appRouter).map(([path, { _def }]) => {
     const { permission } = _def.meta;
     return [`\`${path}\``, _def.type, `\`${permission}\``, describeHolders(permissionTable[permission])];
   });

@@ -15,6 +15,7 @@ const markdown: Partial<PluginOptions> = {
   useCodeBlocks: true,
   expandObjects: true,
   parametersFormat: "table",
+  classPropertiesFormat: "table",
   interfacePropertiesFormat: "table",
   typeDeclarationFormat: "table",
 };
@@ -36,7 +37,8 @@ export async function describeSdk(entry: "index" | "react"): Promise<string> {
       excludePrivate: true,
       // What the page of the other entry point describes is named here and not repeated.
       validation: { notExported: false, invalidLink: true, notDocumented: false },
-      sort: ["kind", "alphabetical"],
+      groupOrder: ["Functions", "Classes", "Type Aliases", "*"],
+      sort: ["alphabetical"],
       logLevel: "Warn",
       outputs: [{ name: "markdown", path: directory }],
       ...markdown,

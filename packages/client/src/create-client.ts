@@ -25,13 +25,13 @@ interface ConnectionOptions {
   maxRetryWaitMs?: number | undefined;
 }
 
-interface TokenOptions extends ConnectionOptions {
+export interface TokenOptions extends ConnectionOptions {
   /** A bearer token that the calls carry. Without it, and without a store, only public procedures work. */
   token?: string | undefined;
   store?: undefined;
 }
 
-interface StoreOptions extends ConnectionOptions {
+export interface StoreOptions extends ConnectionOptions {
   /**
    * Where the tokens of a sign-in are kept. Calls carry them and refresh them in time; `auth.signIn` fills the
    * store, `auth.signOut` empties it.

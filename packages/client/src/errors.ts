@@ -17,7 +17,7 @@ export type ClientReason =
 
 export type MiniMcpErrorReason = ErrorReason | ClientReason;
 
-interface MiniMcpErrorDetails {
+export interface MiniMcpErrorDetails {
   cause?: unknown;
   httpStatus?: number | undefined;
   issues?: readonly InputIssue[] | undefined;

@@ -7,8 +7,16 @@ export {
   createMiniMcpClient,
   type LogOptions,
   type MiniMcpClient,
+  type StoreOptions,
+  type TokenOptions,
 } from "./create-client.ts";
-export { type ClientReason, isReason, MiniMcpError, type MiniMcpErrorReason } from "./errors.ts";
+export {
+  type ClientReason,
+  isReason,
+  MiniMcpError,
+  type MiniMcpErrorDetails,
+  type MiniMcpErrorReason,
+} from "./errors.ts";
 export type { ConnectionState, StreamOptions } from "./open-stream.ts";
 export type { Fetch } from "./read-answer.ts";
 export { memoryStore, type StoredTokens, type TokenStore } from "./token-store.ts";
@@ -21,6 +29,7 @@ export type {
   CreatedInvitation,
   DailyUsageView,
   ErrorReason,
+  HostUse,
   InputIssue,
   InstanceEndReason,
   InstanceState,
