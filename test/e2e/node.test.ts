@@ -195,3 +195,31 @@ test("a question that the database does not answer is not waited for by whoever 
     letAnswersGo();
   }
 });
+
+test("a receipt tells which hosts its instance reached, however many names it made up, and adds up over time", async () => {
+  const instance = await createInstance(product, user, { type: "plain" });
+  const allowed = { host: "api.example.com", method: "GET", allowed: true, bytesOut: 10, bytesIn: 100 };
+  const denied = { method: "GET", allowed: false, bytesOut: 0, bytesIn: 0 };
+  const hostsOf = async () => {
+    const receipt = await query(product.api.url, "mcp.receipt", { id: instance.id }, { token: user.token });
+    return receipt.data.used.hosts;
+  };
+  for (let round = 0; round < 2; round += 1) {
+    node.countEgress(instance.id, allowed);
+    for (let index = 0; index < 150; index += 1) {
+      node.countEgress(instance.id, { ...denied, host: `h${round}-${index}.example` });
+    }
+    await expect
+      .poll(async () => (await hostsOf())[0], { timeout: 10_000 })
+      .toEqual({
+        host: "api.example.com",
+        requests: round + 1,
+        denied: 0,
+        bytesOut: 10 * (round + 1),
+        bytesIn: 100 * (round + 1),
+      });
+  }
+  const hosts = await hostsOf();
+  expect(hosts.length).toBeLessThanOrEqual(101);
+  expect(hosts.reduce((sum: number, host: { denied: number }) => sum + host.denied, 0)).toBe(300);
+});

@@ -123,7 +123,10 @@ export function findBundle(name: string): ServerBundle | undefined {
 export async function addType(
   product: { database: { ownerUrl: string } },
   id: string,
-  more: { bundle?: string; provider?: string; config?: object } = {},
+  {
+    provider,
+    ...more
+  }: { bundle?: string; provider?: string; config?: object; [part: string]: unknown } = {},
 ): Promise<void> {
   const declaration = {
     id,
@@ -131,10 +134,9 @@ export async function addType(
     title: id,
     description: "A type of the tests.",
     bundle: "fixture-plain",
-    provider: null,
-    hosts: [],
     tools: [],
     config: {},
+    ...(provider === undefined ? {} : keyed(provider)),
     ...more,
   };
   await run(
@@ -142,4 +144,17 @@ export async function addType(
     "insert into server_types (id, version, declaration) values ($1, '1', $2)",
     [id, JSON.stringify(declaration)],
   );
+}
+
+/** What a type declares that needs a key of this provider. */
+function keyed(provider: string): object {
+  return {
+    egress: [{ host: "api.example.com", port: 443, methods: ["GET"], pathPrefixes: ["/"] }],
+    credential: {
+      provider,
+      requirement: "Any key of the tests.",
+      inject: { scheme: "bearer", hosts: ["api.example.com"] },
+      placeholder: null,
+    },
+  };
 }

@@ -20,7 +20,7 @@ import {
   type TokenVerdict,
 } from "@minimcp/core";
 import { type Database, DatabaseUnavailable } from "@minimcp/db";
-import type { CallRecord, Verdict } from "@minimcp/gateway";
+import type { CallRecord, Decision, Verdict } from "@minimcp/gateway";
 import type { Child, ChildSpec, Pool } from "@minimcp/pool";
 import type { Logger } from "pino";
 
@@ -110,6 +110,11 @@ export class Node implements AsyncDisposable {
 
   count(record: CallRecord): void {
     this.#counter.add(record);
+  }
+
+  /** What the broker made of a call of an instance to an upstream host. */
+  countEgress(instanceId: string, decision: Decision): void {
+    this.#counter.addDecision(instanceId, decision);
   }
 
   /** What a token is good for. */
@@ -310,6 +315,7 @@ export class Node implements AsyncDisposable {
       entry: bundle.entry,
       nodeArgs: bundle.nodeArgs ?? [],
       args: [...bundle.args, ...chosen],
+      env: declaration.env,
     };
   }
 

@@ -1,4 +1,4 @@
-import type { CallRecord } from "@minimcp/gateway";
+import type { CallRecord, Decision } from "@minimcp/gateway";
 import { expect, test } from "vitest";
 
 import { CallCounter } from "../src/call-counts.ts";
@@ -34,6 +34,7 @@ test("what could not be written is counted together with what came since", () =>
     requestBytes: 20,
     responseBytes: 200,
     toolCalls: { echo: 2 },
+    hosts: {},
     incomplete: false,
   });
   expect(counts.get("two")).toMatchObject({ calls: 1, failures: 1 });
@@ -65,4 +66,35 @@ test("names that a client invents are counted as they are, and as JSON in Postgr
     [`${"x".repeat(99)}\uFFFD`, 1],
     ["x".repeat(100), 1],
   ]);
+});
+
+function decision(more: Partial<Decision> = {}): Decision {
+  return { host: "api.example.com", method: "GET", allowed: true, bytesOut: 10, bytesIn: 100, ...more };
+}
+
+test("calls to upstream hosts are counted by host, also those that are written later", () => {
+  const counter = new CallCounter();
+  counter.addDecision("one", decision());
+  counter.addDecision("one", decision({ host: "evil.example", allowed: false, bytesOut: 0, bytesIn: 0 }));
+  const taken = counter.take();
+  counter.addDecision("one", decision());
+  counter.restore(taken);
+  expect(counter.take().get("one")?.hosts).toEqual({
+    "api.example.com": { requests: 2, denied: 0, bytesOut: 20, bytesIn: 200 },
+    "evil.example": { requests: 0, denied: 1, bytesOut: 0, bytesIn: 0 },
+  });
+});
+
+test("a server that asks for ever new hosts makes no more names than there is room for, and every call counts", () => {
+  const counter = new CallCounter();
+  counter.addDecision("one", decision({ host: "" }));
+  for (let index = 0; index < 10_000; index += 1) {
+    counter.addDecision("one", decision({ host: `h${index}.example`, allowed: false }));
+  }
+  counter.addDecision("one", decision({ host: "__proto__" }));
+  const hosts = counter.take().get("one")?.hosts ?? {};
+  expect(Object.keys(hosts).length).toBeLessThan(202);
+  const denied = Object.values(hosts).reduce((sum, host) => sum + host.denied, 0);
+  const requests = Object.values(hosts).reduce((sum, host) => sum + host.requests, 0);
+  expect({ denied, requests }).toEqual({ denied: 10_000, requests: 2 });
 });

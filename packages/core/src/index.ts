@@ -59,7 +59,7 @@ export { claimInstances, type ClaimedInstance } from "./lease/claim-instances.ts
 export { closeAbandoned, closeInstance, type Closing } from "./lease/close-instance.ts";
 export { leaseSeconds, type NodeIdentity } from "./lease/lease.ts";
 export { markReady, markRestarting } from "./lease/mark-instance.ts";
-export { type CallCounts, recordCalls } from "./lease/record-calls.ts";
+export { type CallCounts, otherHosts, recordCalls } from "./lease/record-calls.ts";
 export { type LogLineRecord, recordLogLines } from "./lease/record-log-lines.ts";
 export { registerNode, renewNode, retireNode } from "./lease/register-node.ts";
 export { releaseLeases } from "./lease/release-leases.ts";
@@ -78,7 +78,7 @@ export {
 export { listAllInstances, ListInstances, listInstances } from "./mcp/list-instances.ts";
 export { listTypes, type ServerTypeView, type TypeList } from "./mcp/list-types.ts";
 export type { LogLineView } from "./mcp/log-line.ts";
-export type { ReceiptView } from "./mcp/receipt-view.ts";
+export type { HostUse, ReceiptView } from "./mcp/receipt-view.ts";
 export { RenewInstance, renewInstance } from "./mcp/renew-instance.ts";
 export { revokeInstance, terminateInstance } from "./mcp/revoke-instance.ts";
 export type { Snippets } from "./mcp/snippets.ts";

@@ -5,6 +5,7 @@ export type {
   CreatedInvitation,
   DailyUsageView,
   ErrorReason,
+  HostUse,
   InputIssue,
   InstanceEndReason,
   InstanceState,

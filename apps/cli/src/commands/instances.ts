@@ -1,4 +1,4 @@
-import type { InstanceView, LogLineView, ReceiptView } from "@minimcp/client";
+import type { HostUse, InstanceView, LogLineView, ReceiptView } from "@minimcp/client";
 import type { Command } from "commander";
 
 import { connect, type ServerOptions } from "../account/connect.ts";
@@ -188,12 +188,18 @@ function formatReceipt(receipt: ReceiptView): string {
     ["tools used", used.tools.map(({ name, calls }) => `${name} ${calls} ×`).join(", ") || "none"],
     ["tools allowed", granted.tools.join(", ")],
     ["hosts allowed", granted.hosts.join(", ") || "none"],
+    ["hosts reached", used.hosts.map(formatHost).join(", ") || "none"],
     ["calls", `${receipt.calls}, refused ${receipt.denials}, unanswered ${receipt.failures}${counts}`],
     ["bytes", `${formatBytes(receipt.requestBytes)} in, ${formatBytes(receipt.responseBytes)} out`],
     ...(receipt.incomplete
       ? [["incomplete", "its worker died meanwhile; up to a second of counts may be missing"] as const]
       : []),
   ]);
+}
+
+function formatHost({ host, requests, denied, bytesOut, bytesIn }: HostUse): string {
+  const refused = denied === 0 ? "" : `, refused ${denied} ×`;
+  return `${host} ${requests} ×${refused} (${formatBytes(bytesOut)} out, ${formatBytes(bytesIn)} in)`;
 }
 
 function describeState({ state, endReason }: Pick<InstanceView, "state" | "endReason">): string {

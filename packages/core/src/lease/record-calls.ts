@@ -1,5 +1,5 @@
 import type { Database } from "@minimcp/db";
-import { receipts } from "@minimcp/db/schema";
+import { type HostCounts, receipts } from "@minimcp/db/schema";
 import { and, eq, isNull, sql } from "drizzle-orm";
 
 import { workerActor } from "./lease.ts";
@@ -12,12 +12,17 @@ export interface CallCounts {
   requestBytes: number;
   responseBytes: number;
   toolCalls: Record<string, number>;
+  /** Calls of the server itself to upstream hosts, by host. */
+  hosts: Record<string, HostCounts>;
   /** True when earlier counts were lost. */
   incomplete: boolean;
 }
 
 /** A server with a great many tool names must not grow a receipt without end. */
 const maxToolNames = 500;
+/** Nor one that asks for hosts of its own invention: those beyond are counted under one name. */
+const maxHostNames = 100;
+export const otherHosts = "(others)";
 
 /** Adds counts to the receipts of instances; a closed receipt does not change any more. */
 export async function recordCalls(db: Database, counts: ReadonlyMap<string, CallCounts>): Promise<void> {
@@ -38,10 +43,30 @@ export async function recordCalls(db: Database, counts: ReadonlyMap<string, Call
                     union all select * from jsonb_each_text(${JSON.stringify(count.toolCalls)}::jsonb)) as added
               group by key order by total desc limit ${maxToolNames}
             ) as summed)`,
+          hosts: Object.keys(count.hosts).length === 0 ? undefined : addHosts(count.hosts),
           incomplete: sql`${receipts.incomplete} or ${count.incomplete}`,
           updatedAt: sql`now()`,
         })
         .where(and(eq(receipts.instanceId, instanceId), isNull(receipts.closedAt)));
     }
   });
+}
+
+/** Those with the most traffic keep their names, so that a flood of refused ones cannot hide an allowed one. */
+function addHosts(hosts: Record<string, HostCounts>) {
+  return sql`(
+    select jsonb_object_agg(host, jsonb_build_object(
+      'requests', requests, 'denied', denied, 'bytesOut', bytes_out, 'bytesIn', bytes_in)) from (
+      select case when place <= ${maxHostNames} then host else ${otherHosts} end as host, sum(requests) as requests,
+        sum(denied) as denied, sum(bytes_out) as bytes_out, sum(bytes_in) as bytes_in from (
+        select key as host, sum((value ->> 'requests')::bigint) as requests,
+          sum((value ->> 'denied')::bigint) as denied, sum((value ->> 'bytesOut')::bigint) as bytes_out,
+          sum((value ->> 'bytesIn')::bigint) as bytes_in,
+          row_number() over (order by sum((value ->> 'requests')::bigint) desc,
+            sum((value ->> 'denied')::bigint) desc, key) as place
+        from (select * from jsonb_each(${receipts.hosts})
+              union all select * from jsonb_each(${JSON.stringify(hosts)}::jsonb)) as added
+        group by key
+      ) as summed group by 1
+    ) as kept)`;
 }

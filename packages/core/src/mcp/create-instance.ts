@@ -10,7 +10,7 @@ import { apiKeyNotFound } from "../api-key/get-api-key.ts";
 import { appendAudit } from "../audit.ts";
 import { type Context, databaseActor, requireUser } from "../context.ts";
 import { Conflict, InvalidInput, PreconditionFailed, Unavailable } from "../errors.ts";
-import type { ServerTypeDeclaration } from "../server-type/declaration.ts";
+import { hostsOf, type ServerTypeDeclaration } from "../server-type/declaration.ts";
 import { readNodeIsolation, readServerTypes } from "../server-type/read-server-types.ts";
 import { mintToken } from "../token/opaque-token.ts";
 import { endpointOf, instanceColumns, type InstanceView, viewInstance } from "./instance-view.ts";
@@ -93,7 +93,10 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
       .onConflictDoNothing()
       .returning({ id: instances.id });
     const instanceId = inserted?.id ?? (await replay(tx, userId, input));
-    if (inserted !== undefined) await tx.insert(receipts).values({ instanceId, userId });
+    if (inserted !== undefined) {
+      const granted = { tools: type.tools.map(({ name }) => name), hosts: hostsOf(type) };
+      await tx.insert(receipts).values({ instanceId, userId, granted });
+    }
     await tx.insert(instanceTokens).values({
       id: randomUUID(),
       instanceId,
@@ -149,14 +152,15 @@ async function checkApiKey(
   apiKeyId: string | undefined,
   userId: string,
 ): Promise<void> {
+  const provider = type.credential?.provider ?? null;
   if (apiKeyId === undefined) {
-    if (type.provider === null) return;
+    if (provider === null) return;
     throw new PreconditionFailed(
       "mcp.keyRequired",
-      `The type ${type.id} needs one of your ${type.provider} keys. Store one first, then name it here.`,
+      `The type ${type.id} needs one of your ${provider} keys. Store one first, then name it here.`,
     );
   }
-  if (type.provider === null) {
+  if (provider === null) {
     throw new InvalidInput(
       "mcp.keyNotAccepted",
       `The type ${type.id} works without an API key. Leave it out.`,
@@ -172,12 +176,12 @@ async function checkApiKey(
     .where(and(eq(apiKeys.id, apiKeyId), eq(apiKeys.userId, userId), isNull(apiKeys.deletedAt)))
     .for("share");
   if (key === undefined) throw apiKeyNotFound();
-  if (key.provider !== type.provider) {
+  if (key.provider !== provider) {
     throw new InvalidInput(
       "mcp.keyWrongProvider",
-      `This is a ${key.provider} key; ${type.id} needs a ${type.provider} key.`,
+      `This is a ${key.provider} key; ${type.id} needs a ${provider} key.`,
       {
-        issues: [{ path: ["apiKeyId"], message: `is not a ${type.provider} key` }],
+        issues: [{ path: ["apiKeyId"], message: `is not a ${provider} key` }],
       },
     );
   }

@@ -1,7 +1,7 @@
 import type { ApiKeyProvider } from "../api-key/api-key-view.ts";
 import { type Context, databaseActor } from "../context.ts";
 import { type IsolationView, viewIsolation } from "../isolation.ts";
-import type { ServerTypeDeclaration } from "../server-type/declaration.ts";
+import { hostsOf, type ServerTypeDeclaration } from "../server-type/declaration.ts";
 import { readNodeIsolation, readServerTypes } from "../server-type/read-server-types.ts";
 
 /** A kind of server that an instance can be made of. */
@@ -12,6 +12,8 @@ export interface ServerTypeView {
   description: string;
   /** Whose API key it needs; null when it needs none. */
   provider: ApiKeyProvider | null;
+  /** What that key must be, in words; null when it needs none. */
+  keyRequirement: string | null;
   /** The upstream hosts it can reach. */
   hosts: string[];
   tools: { name: string; description: string }[];
@@ -38,8 +40,8 @@ function viewType({
   version,
   title,
   description,
-  provider,
-  hosts,
+  credential,
+  egress,
   tools,
   config,
 }: ServerTypeDeclaration): ServerTypeView {
@@ -48,8 +50,9 @@ function viewType({
     version,
     title,
     description,
-    provider,
-    hosts,
+    provider: credential?.provider ?? null,
+    keyRequirement: credential?.requirement ?? null,
+    hosts: hostsOf({ egress }),
     tools,
     config: Object.entries(config).map(([key, declared]) => ({ key, description: declared.description })),
   };

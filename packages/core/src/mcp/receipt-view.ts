@@ -1,10 +1,14 @@
 import type { Transaction } from "@minimcp/db";
-import { instances, receipts, serverTypes } from "@minimcp/db/schema";
+import { type Granted, type HostCounts, instances, receipts } from "@minimcp/db/schema";
 import { eq } from "drizzle-orm";
 
 import { type IsolationView, viewIsolation } from "../isolation.ts";
-import { ServerTypeDeclaration } from "../server-type/declaration.ts";
 import type { InstanceEndReason, InstanceState } from "./instance-view.ts";
+
+/** What an instance did at one upstream host. */
+export interface HostUse extends HostCounts {
+  host: string;
+}
 
 /** What an instance was allowed, and what it did. */
 export interface ReceiptView {
@@ -16,8 +20,8 @@ export interface ReceiptView {
   readyAt: Date | null;
   endedAt: Date | null;
   isolation: IsolationView | null;
-  granted: { tools: string[]; hosts: string[] };
-  used: { tools: { name: string; calls: number }[] };
+  granted: Granted;
+  used: { tools: { name: string; calls: number }[]; hosts: HostUse[] };
   /** Requests that reached the server, that were refused before it, and that it did not answer. */
   calls: number;
   denials: number;
@@ -41,7 +45,8 @@ export async function readReceipt(tx: Transaction, instanceId: string): Promise<
       readyAt: instances.readyAt,
       endedAt: instances.endedAt,
       isolation: instances.isolation,
-      declaration: serverTypes.declaration,
+      granted: receipts.granted,
+      hosts: receipts.hosts,
       toolCalls: receipts.toolCalls,
       calls: receipts.calls,
       denials: receipts.denials,
@@ -53,20 +58,20 @@ export async function readReceipt(tx: Transaction, instanceId: string): Promise<
     })
     .from(receipts)
     .innerJoin(instances, eq(instances.id, receipts.instanceId))
-    .innerJoin(serverTypes, eq(serverTypes.id, instances.typeId))
     .where(eq(receipts.instanceId, instanceId));
   if (row === undefined) return undefined;
-  const { declaration, toolCalls, closedAt, isolation, ...rest } = row;
-  const { tools, hosts } = ServerTypeDeclaration.parse(declaration);
+  const { hosts, toolCalls, closedAt, isolation, ...rest } = row;
   return {
     instanceId,
     ...rest,
     isolation: viewIsolation(isolation),
-    granted: { tools: tools.map((tool) => tool.name), hosts },
     used: {
       tools: Object.entries(toolCalls)
         .map(([name, calls]) => ({ name, calls }))
         .toSorted((a, b) => b.calls - a.calls || a.name.localeCompare(b.name)),
+      hosts: Object.entries(hosts)
+        .map(([host, counts]) => ({ host, ...counts }))
+        .toSorted((a, b) => b.requests - a.requests || a.host.localeCompare(b.host)),
     },
     final: closedAt !== null,
   };

@@ -1,15 +1,13 @@
-import type { ServerTypeDeclaration } from "./declaration.ts";
+import { ServerTypeDeclaration } from "./declaration.ts";
 
 /** The reference server of the protocol's authors: a playground that needs no key and reaches nothing. */
-export const everything: ServerTypeDeclaration = {
+export const everything = ServerTypeDeclaration.parse({
   id: "everything",
   version: "2026.8.31",
   title: "Everything (playground)",
   description:
     "The MCP reference server: tools, resources and prompts of every kind, to try a client with. It needs no API key and has no network.",
   bundle: "everything",
-  provider: null,
-  hosts: [],
   tools: [
     { name: "echo", description: "Echoes back the input string" },
     { name: "get-annotated-message", description: "Shows how annotations describe content" },
@@ -26,4 +24,4 @@ export const everything: ServerTypeDeclaration = {
     { name: "simulate-research-query", description: "Simulates research that reports its progress" },
   ],
   config: {},
-};
+});
