@@ -140,7 +140,7 @@ export async function open(egress: Egress, asked: Asked = {}): Promise<IncomingM
 }
 
 /** Opens a request through the broker; the caller sends its body. */
-async function begin(egress: Egress, asked: Asked = {}): Promise<ClientRequest> {
+export async function begin(egress: Egress, asked: Asked = {}): Promise<ClientRequest> {
   const { socketPath, caCertificate: ca } = egress.broker;
   const { host = github, way = "plain", method = "GET", path = "/", body, signal } = asked;
   const options: RequestOptions = {

@@ -76,6 +76,10 @@ export function forward(
       else fail(new DOMException("the child went away", "AbortError"));
     }
     response.once("close", onClose);
+    if (response.destroyed) {
+      onClose();
+      return;
+    }
 
     async function* countBody(body: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
       let requestBytes = 0;

@@ -46,7 +46,7 @@ export async function openFrontDoor(options: FrontDoorOptions): Promise<AsyncDis
     requireHostHeader: false,
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersTimeoutMs,
-    requestTimeout: limits.totalTimeoutMs,
+    requestTimeout: Math.max(limits.totalTimeoutMs, limits.headersTimeoutMs),
     keepAliveTimeout: limits.idleTimeoutMs,
     connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs),
   });
@@ -77,11 +77,14 @@ export async function openFrontDoor(options: FrontDoorOptions): Promise<AsyncDis
 
   /** Calls back with the first byte, which stays in the stream. */
   function afterFirstByte(socket: Socket, then: (byte: number | undefined) => void): void {
-    const onTimeout = () => socket.destroy();
-    socket.setTimeout(limits.headersTimeoutMs, onTimeout);
+    const destroy = () => socket.destroy();
+    socket.setTimeout(limits.headersTimeoutMs, destroy);
+    // The server allows half-open connections; one that ended without a word is of no use.
+    socket.once("end", destroy);
     socket.once("data", (chunk: Buffer) => {
       socket.setTimeout(0);
-      socket.off("timeout", onTimeout);
+      socket.off("timeout", destroy);
+      socket.off("end", destroy);
       socket.pause();
       socket.unshift(chunk);
       then(chunk[0]);

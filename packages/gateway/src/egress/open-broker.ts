@@ -35,6 +35,11 @@ export async function openBroker(options: BrokerOptions): Promise<Broker> {
   stack.defer(async () => {
     await Promise.all([...upstreams.values()].map((pool) => pool.destroy()));
   });
+  const answers = new Set<Promise<void>>();
+  // Every request has been recorded when the broker is gone.
+  stack.defer(async () => {
+    await Promise.all(answers);
+  });
   const dial = createDialer(options, limits);
   const context: BrokerContext = {
     options,
@@ -72,8 +77,12 @@ export async function openBroker(options: BrokerOptions): Promise<Broker> {
       limits,
       rules,
       authority,
-      onRequest: (request, response, connection) =>
-        void answerRequest(context, request, response, connection),
+      onRequest: (request, response, connection) => {
+        const answered = answerRequest(context, request, response, connection).finally(() =>
+          answers.delete(answered),
+        );
+        answers.add(answered);
+      },
       onRefused: ({ reason, status }, host, method) =>
         options.record({ host, method, allowed: false, reason, status, bytesOut: 0, bytesIn: 0 }),
     }),
