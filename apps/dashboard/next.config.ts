@@ -10,10 +10,17 @@ const headers = [
   { key: "Cross-Origin-Resource-Policy", value: "same-origin" },
 ];
 
+/** Pages get theirs from src/proxy.ts, with a nonce. A file of the build is nothing that would load anything. */
+const filePolicy = { key: "Content-Security-Policy", value: "default-src 'none'; frame-ancestors 'none'" };
+
 export default {
   distDir: "dist",
   poweredByHeader: false,
   // `pnpm check` judges the types of the whole repository, with this package's own tsconfig.json.
   typescript: { ignoreBuildErrors: true },
-  headers: () => Promise.resolve([{ source: "/:path*", headers }]),
+  headers: () =>
+    Promise.resolve([
+      { source: "/:path*", headers },
+      { source: "/_next/static/:path*", headers: [filePolicy] },
+    ]),
 } satisfies NextConfig;

@@ -12,13 +12,13 @@ import { startSwitchableRelay, type SwitchableRelay } from "../support/switchabl
 import { until } from "../support/until.ts";
 
 const streamsPerUser = 4;
-const patience = { timeout: 15_000 };
+const patience = { timeout: 30_000 };
 
 async function say(instance: Instance, lines: string[]): Promise<void> {
   expect((await callTool(instance, "say", { lines })).status).toBe(200);
 }
 
-describe.runIf(hasChromium())("an open page", () => {
+describe.runIf(hasChromium())("an open page", { timeout: 180_000 }, () => {
   let product: Product;
   let admin: Account;
   let owner: Account;

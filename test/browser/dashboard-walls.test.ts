@@ -56,6 +56,22 @@ function cookieOf(response: Response): string {
   return response.headers.getSetCookie()[0]?.split(";")[0] ?? "";
 }
 
+/** What every answer has, whatever it is. */
+function expectWalls(headers: Headers, path: string): void {
+  expect(Object.fromEntries(headers), path).toMatchObject({
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": expect.stringContaining("camera=()"),
+    "content-security-policy": expect.stringContaining("frame-ancestors 'none'"),
+  });
+  for (const name of ["access-control-allow-origin", "x-powered-by", "server"]) {
+    expect(headers.get(name), `${name} of ${path}`).toBeNull();
+  }
+}
+
 describe("every answer", () => {
   test.each(["/sign-in", "/", "/no/such/page", "/api/live", "/icon.svg", "/api/session"])(
     "of %s carries the headers that keep strangers out",
@@ -64,16 +80,26 @@ describe("every answer", () => {
       const policy = headers.get("content-security-policy") ?? "";
       expect(policy).toMatch(/script-src 'self' 'nonce-[\w+/=]{24}' 'strict-dynamic'/);
       expect(policy).not.toContain("unsafe");
-      expect(policy).toContain("frame-ancestors 'none'");
-      expect(headers.get("x-content-type-options")).toBe("nosniff");
-      expect(headers.get("referrer-policy")).toBe("no-referrer");
-      expect(headers.get("cross-origin-opener-policy")).toBe("same-origin");
-      expect(headers.get("cross-origin-resource-policy")).toBe("same-origin");
-      expect(headers.get("permissions-policy")).toContain("camera=()");
-      expect(headers.get("access-control-allow-origin")).toBeNull();
-      expect(headers.get("x-powered-by")).toBeNull();
+      expectWalls(headers, path);
     },
   );
+
+  test("of a file of the build carries them too, is kept by browsers, and one that is not there is no page", async () => {
+    const page = await (await send("/sign-in")).text();
+    const files = new Set(page.match(/\/_next\/static\/[^"\\]+\.(?:js|css)/g));
+    expect([...files].map((file) => file.slice(file.lastIndexOf("."))).toSorted()).toContain(".css");
+    for (const file of files) {
+      const { status, headers } = await send(file);
+      expect(status, file).toBe(200);
+      expectWalls(headers, file);
+      expect(headers.get("cache-control"), file).toBe("public, max-age=31536000, immutable");
+    }
+    const missing = await send("/_next/static/no/such/file.js");
+    expect(missing.status).toBe(404);
+    expectWalls(missing.headers, "a file that is not there");
+    expect(missing.headers.get("cache-control")).toContain("no-store");
+    expect(missing.headers.get("content-type")).toContain("text/plain");
+  });
 
   test("with something of the session in it is never stored", async () => {
     const headers = { cookie: cookieOf(await signIn()) };
@@ -121,7 +147,8 @@ describe("a request that changes something", () => {
     expect((await send("/api/keys", { method: "POST", headers: typed, body: "{}" })).status).toBe(415);
     const form = { ...own, cookie, "content-type": "application/x-www-form-urlencoded" };
     expect((await send("/api/keys", { method: "POST", headers: form, body: "a=b" })).status).toBe(415);
-    for (const path of ["/api/keys", "/api/instances", "/api/session"]) {
+    const instance = "/api/instances/3f1c2a44-0000-4000-8000-000000000000";
+    for (const path of ["/api/keys", "/api/instances", instance, `${instance}/renewals`, "/api/session"]) {
       expect((await send(path, { headers: { cookie } })).status, path).toBe(405);
     }
   });
@@ -130,6 +157,15 @@ describe("a request that changes something", () => {
     const response = await send("/api/keys", { method: "POST", headers: own, body: "{}" });
     expect(response.status).toBe(401);
   });
+});
+
+test("what changes is streamed to nobody who is not signed in", async () => {
+  const instance = "/api/instances/3f1c2a44-0000-4000-8000-000000000000";
+  for (const path of ["/api/live", `${instance}/live`, `${instance}/log`]) {
+    for (const cookie of ["", "__Host-minimcp_session=planted"]) {
+      expect((await send(path, { headers: { cookie } })).status, path).toBe(401);
+    }
+  }
 });
 
 test("a request for another name, as after DNS rebinding, gets no page", async () => {

@@ -2,7 +2,13 @@
 
 import { useSyncExternalStore } from "react";
 
-const format: Intl.DateTimeFormatOptions = { dateStyle: "medium", timeStyle: "short" };
+/** Without the year: what is over is kept for weeks, not for years. */
+const format: Intl.DateTimeFormatOptions = {
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+};
 
 const neverChanges = () => () => undefined;
 

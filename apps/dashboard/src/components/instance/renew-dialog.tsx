@@ -54,7 +54,7 @@ export function RenewDialog({ instance, nowMs }: RenewDialogProps) {
           </p>
           <LifetimeField
             label="Minutes from now"
-            hint={`${min} to ${max}.`}
+            hint={`${min} to ${max.toLocaleString("en")}.`}
             minutes={minutes}
             onChange={setMinutes}
             problem={problem?.fields["minutes"]}
