@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import http, { type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
@@ -17,15 +17,22 @@ export interface RunningDashboard extends AsyncDisposable {
 }
 
 const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 30_000, requestTimeout: 30_000 };
+const directory = fileURLToPath(new URL("..", import.meta.url));
 /** Streams of open pages end with their connections; a page comes again by itself. */
 const drainMs = 1_000;
 
 /**
  * Serves what `next build` has made. Next's own server would not do: it speaks no TLS, and must be told its port.
  * @throws WrongConfiguration for a certificate that cannot be used
+ * @throws Error when nothing is built
  * @throws the system's error when the port is taken
  */
 export async function startDashboard(settings: DashboardSettings): Promise<RunningDashboard> {
+  if (!existsSync(`${directory}/dist/BUILD_ID`)) {
+    throw new Error(
+      "The dashboard is not built. Run: node_modules/.bin/turbo run build --filter=@minimcp/dashboard",
+    );
+  }
   const { HOST, DASHBOARD_PORT, PUBLIC_URL, SESSION_SECRET, HOP_SECRET } = settings;
   const isTrusted = trustOf(settings.TRUSTED_PROXIES);
   let answer: RequestListener = sayNotReady;
@@ -39,7 +46,7 @@ export async function startDashboard(settings: DashboardSettings): Promise<Runni
   const url = settings.DASHBOARD_URL ?? `${scheme}://127.0.0.1:${port}`;
   shareDashboardConfig({ PUBLIC_URL, DASHBOARD_URL: url, SESSION_SECRET, HOP_SECRET });
 
-  const app = next({ dev: false, dir: fileURLToPath(new URL("..", import.meta.url)), hostname: HOST, port });
+  const app = next({ dev: false, dir: directory, hostname: HOST, port });
   resources.defer(() => app.close());
   await app.prepare();
   const handle = app.getRequestHandler();
