@@ -122,6 +122,19 @@ test("production generates nothing: every secret must be given", async () => {
   }
 });
 
+test("production with a dashboard needs its key and an encrypted address, and without needs neither", async () => {
+  const production = { MINIMCP_MODE: "production", DASHBOARD: "on", DASHBOARD_URL: "http://mcp.example.com" };
+  const check = async (more: object) =>
+    (await machine.run(["config", "check"], { environment: { ...production, ...more } })).stderr;
+  const refused = await check({});
+  expect(refused).toMatch(/SESSION_SECRET: is required in production.*--no-dashboard/);
+  expect(refused).toMatch(/DASHBOARD_URL: must be the dashboard's https address.*--no-dashboard/);
+  const encrypted = { SESSION_SECRET: "a1".repeat(32), DASHBOARD_URL: "https://mcp.example.com" };
+  for (const more of [encrypted, { DASHBOARD: "off" }]) {
+    expect(await check(more)).not.toMatch(/SESSION_SECRET|DASHBOARD_URL/);
+  }
+});
+
 test("a secret's file that others can read is refused", async () => {
   const file = join(machine.directory, "key");
   await writeFile(file, "8f1d7c02a9b3e45566778812cdef90ab13579bdf02468ace1f2e3d4c5b6a7988\n", {
@@ -132,14 +145,28 @@ test("a secret's file that others can read is refused", async () => {
   expect(stderr).toContain("MASTER_KEY_FILE: the file can be read by others");
 });
 
-test("a port in use is told with its setting, before anything is started", async () => {
+test.each(["API_PORT", "DASHBOARD_PORT"])(
+  "a port in use is told with its setting, before anything is started: %s",
+  async (name) => {
+    await using server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const environment = { DASHBOARD: "on", DASHBOARD_PORT: "0", [name]: String(port) };
+    const { code, stdout, stderr } = await machine.run(["start"], { environment });
+    expect({ code, stdout }).toEqual({ code: 78, stdout: "" });
+    expect(stderr).toContain(`${name}: port ${port} on 127.0.0.1 is in use`);
+    expect(machine.processes()).toEqual([]);
+  },
+);
+
+test("a dashboard that is not started needs no port", async () => {
   await using server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  const { code, stdout, stderr } = await machine.run(["start"], { environment: { API_PORT: String(port) } });
-  expect({ code, stdout }).toEqual({ code: 78, stdout: "" });
-  expect(stderr).toContain(`API_PORT: port ${port} on 127.0.0.1 is in use`);
-  expect(machine.processes()).toEqual([]);
+  const DASHBOARD_PORT = String((server.address() as AddressInfo).port);
+  const same = { API_PORT: DASHBOARD_PORT, DASHBOARD_PORT };
+  const { stderr } = await machine.run(["config", "check"], { environment: { DASHBOARD: "on", ...same } });
+  expect(stderr).toContain("DASHBOARD_PORT: is the same as API_PORT");
+  expect(await machine.run(["config", "check"], { environment: same })).toMatchObject({ code: 0 });
 });
 
 test("credentials that are not ours are not overwritten", async () => {

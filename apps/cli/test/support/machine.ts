@@ -79,8 +79,8 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Starts the product and returns when it says that it is ready. */
-  async start(environment: Record<string, string> = {}): Promise<Started> {
-    const child = this.spawn(["start", "--json"], environment);
+  async start(environment: Record<string, string> = {}, args: readonly string[] = []): Promise<Started> {
+    const child = this.spawn(["start", "--json", ...args], environment);
     let stdout = "";
     let stderr = "";
     child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));

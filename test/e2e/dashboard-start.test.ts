@@ -1,0 +1,132 @@
+import { existsSync, readdirSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+// @boundaries-ignore The product as its user starts it; how the command line's own tests do that.
+import { environmentOf, Machine, type Started } from "../../apps/cli/test/support/machine.ts";
+
+/*
+ * What `minimcp start` does with the dashboard. The attack: whoever gets into the process that faces browsers finds in
+ * its environment what opens the database or the keys.
+ */
+
+const withDashboard = { DASHBOARD: "on", DASHBOARD_PORT: "0" };
+const password = "four unrelated words together";
+
+let machine: Machine;
+
+beforeAll(async () => {
+  machine = await Machine.create();
+});
+
+afterAll(async () => {
+  await machine[Symbol.asyncDispose]();
+});
+
+/** What a browser sends when somebody has opened the link and filled in the page. */
+async function createAccount(setUpUrl: string | null): Promise<Response> {
+  const { origin, hash } = new URL(setUpUrl ?? "");
+  return await fetch(`${origin}/api/account`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "sec-fetch-site": "same-origin" },
+    body: JSON.stringify({ inviteCode: hash.slice(1), email: "ada@example.com", name: "", password }),
+  });
+}
+
+describe("a product without a dashboard", () => {
+  let product: Started;
+
+  beforeAll(async () => {
+    product = await machine.start(withDashboard, ["--no-dashboard"]);
+  });
+
+  afterAll(async () => {
+    await machine.run(["stop"]);
+  });
+
+  test("starts nothing of it, and says how the first administrator is made in a terminal", async () => {
+    expect(product.ready).toMatchObject({ dashboard: null, setUpUrl: null });
+    expect(product.ready.nextStep).toContain("admin create");
+    const running = machine.processes().map((pid) => environmentOf(pid));
+    expect(running.filter((environment) => environment.includes("SESSION_SECRET"))).toEqual([]);
+    expect(existsSync(join(machine.home, "secrets/session-secret"))).toBe(false);
+    expect(existsSync(join(machine.home, "logs/dashboard.log"))).toBe(false);
+    expect((await machine.run(["status"])).stdout).toMatch(/^dashboard +off$/m);
+  });
+});
+
+describe("a product with a dashboard", () => {
+  let product: Started;
+
+  beforeAll(async () => {
+    product = await machine.start(withDashboard);
+  });
+
+  test("hands it its addresses by name, two secrets as files, and nothing of database and keys", async () => {
+    const { api, dashboard } = product.ready;
+    const given = environmentOf(dashboard?.pid ?? 0).split("\0");
+    const names = given.map((setting) => setting.split("=")[0] ?? "");
+    // Besides how Node reaches the supervisor.
+    expect(new Set(names.filter((name) => name !== "" && !name.startsWith("NODE_CHANNEL_")))).toEqual(
+      new Set([
+        "DASHBOARD_PORT",
+        "HOP_SECRET_FILE",
+        "NODE_COMPILE_CACHE",
+        "NODE_ENV",
+        "PATH",
+        "PUBLIC_URL",
+        "SESSION_SECRET_FILE",
+      ]),
+    );
+    expect(given).toContain(`PUBLIC_URL=${api.url}`);
+  });
+
+  test("keeps its sealing key to its owner and to it, and what API and dashboard share on no disk", async () => {
+    const file = join(machine.home, "secrets/session-secret");
+    expect(((await stat(file)).mode & 0o777).toString(8)).toBe("600");
+    const key = (await readFile(file, "utf8")).trim();
+    expect(key).toMatch(/^[0-9a-f]{64}$/);
+    for (const pid of machine.processes()) expect(environmentOf(pid)).not.toContain(key);
+    const { api, gateway } = product.ready;
+    for (const { pid } of [api, gateway]) expect(environmentOf(pid ?? 0)).not.toContain("SESSION_SECRET");
+    expect(readdirSync(join(machine.home, "secrets/handover"))).toEqual([]);
+  });
+
+  test("finds it in order when it looks", async () => {
+    expect((await machine.run(["status"])).stdout).toMatch(/^dashboard +http:\S+, ready, process \d+$/m);
+    const { checks } = await machine.json<{ checks: { id: string }[] }>(["doctor"]);
+    expect(checks).toContainEqual(expect.objectContaining({ id: "dashboard.health", status: "pass" }));
+  });
+
+  test("ends it first when it is stopped", async () => {
+    const { stderr } = await machine.run(["stop"]);
+    expect(stderr).toMatch(/dashboard[^]*worker[^]*api[^]*database/);
+    expect(await product.ended).toBe(0);
+    expect(machine.processes()).toEqual([]);
+  });
+
+  test("makes a new set-up link at each start; the former one opens nothing, the newest opens once", async () => {
+    const former = product.ready.setUpUrl;
+    product = await machine.start(withDashboard);
+    const { setUpUrl, dashboard } = product.ready;
+    expect(setUpUrl?.startsWith(`${dashboard?.url}/set-up#inv_`)).toBe(true);
+
+    const stale = `${dashboard?.url}/set-up${new URL(former ?? "").hash}`;
+    const refused = await createAccount(stale);
+    expect(refused.status).toBe(422);
+    expect(await refused.json()).toMatchObject({ reason: "auth.invitationInvalid" });
+
+    const created = await createAccount(setUpUrl);
+    expect(created.status, await created.text()).toBe(200);
+    const cookie = created.headers.getSetCookie().map((line) => line.split(";")[0]);
+    const home = await fetch(dashboard?.url ?? "", {
+      headers: { cookie: cookie.join("; ") },
+      redirect: "manual",
+    });
+    expect(home.status, "the newcomer is signed in").toBe(200);
+    expect((await createAccount(setUpUrl)).status).toBe(422);
+    await machine.run(["stop"]);
+  });
+});
