@@ -16,7 +16,7 @@ import {
   processesOf,
   send,
 } from "../support/instances.ts";
-import { type Product, startProduct } from "../support/product.ts";
+import { type Product, startProduct, testMasterKey } from "../support/product.ts";
 
 /*
  * One node from life to life: the product of the test runs the first, each test the next under the same name.
@@ -43,6 +43,7 @@ afterAll(async () => {
 function startNext(): Promise<RunningWorker> {
   const config = readWorkerConfig({
     MINIMCP_HOME: product.home,
+    MASTER_KEY: testMasterKey,
     DATABASE_URL_WORKER: product.database.workerUrl,
     GATEWAY_PORT: "0",
   });

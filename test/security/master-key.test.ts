@@ -4,6 +4,9 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 import { KeyringError, parseKeyring } from "@minimcp/core";
+import { readWorkerConfig } from "@minimcp/worker/env";
+import { startWorker } from "@minimcp/worker/start";
+import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { type Account, createAdmin } from "../support/accounts.ts";
@@ -56,6 +59,18 @@ test.each([
     expect(await dump(product.database.ownerUrl)).toEqual(before);
   },
 );
+
+test("nor does a worker start with another key: it could open nothing", async () => {
+  const config = readWorkerConfig({
+    MINIMCP_HOME: product.home,
+    MASTER_KEY: otherKey,
+    DATABASE_URL_WORKER: product.database.workerUrl,
+    GATEWAY_PORT: "0",
+  });
+  const started = startWorker(config, pino({ level: "silent" }), { findBundle: () => undefined });
+  await expect(started).rejects.toThrow(KeyringError);
+  await expect(started).rejects.toThrow(kid);
+});
 
 test("with a new key first and the right one behind it, it starts, and everything old still counts", async () => {
   await using api = await startAnotherApi(product, { MASTER_KEY: `new:${otherKey},${kid}:${testMasterKey}` });

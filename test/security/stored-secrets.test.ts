@@ -199,7 +199,7 @@ test("a user's first five keys at once agree on one data key, and a worker can o
     "select id, sealed from api_keys where user_id = $1",
     [eve.id],
   );
-  const read = sealed.map((row) => vault.openApiKey(opened, row.id, row.sealed));
+  const read = sealed.map((row) => vault.openApiKey(opened, row.id, row.sealed).toString());
   expect(read.toSorted()).toEqual(secrets);
 });
 

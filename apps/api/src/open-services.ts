@@ -38,7 +38,7 @@ export async function openStores(config: ApiConfig, log: Logger, applicationName
       onError: (error) => log.warn({ err: error }, "a database connection broke"),
     }),
   );
-  await checkKeyring(db, config.MASTER_KEY);
+  await checkKeyring(db, config.MASTER_KEY, ["dataKeys", "signingKeys"]);
   const acquired = resources.move();
   return {
     db,

@@ -89,7 +89,7 @@ test("a process is given its settings by name, its secrets as files, and nothing
     expect(environment).not.toContain(masterKey);
     expect(environment).not.toContain("postgresql://");
   }
-  expect(environmentOf(gateway.pid ?? 0)).not.toContain("MASTER_KEY");
+  expect(environmentOf(gateway.pid ?? 0)).not.toContain("DATABASE_URL_API");
 });
 
 async function createAdministrator(given: string) {

@@ -19,6 +19,7 @@ export const workerSettings = {
   GATEWAY_PORT: settings.GATEWAY_PORT,
   GATEWAY_URL: settings.GATEWAY_URL,
   ALLOWED_ORIGINS: settings.ALLOWED_ORIGINS,
+  MASTER_KEY: settings.MASTER_KEY,
   DATABASE_URL_WORKER: settings.DATABASE_URL_WORKER,
   DATABASE_CA_FILE: settings.DATABASE_CA_FILE,
   DATABASE_CERT_FILE: settings.DATABASE_CERT_FILE,
@@ -59,9 +60,17 @@ export function readWorkerConfig(environment: Environment): WorkerConfig {
   return { ...config, runtimeDirectories: runtimeDirectories(config.RUNTIME_DIRECTORY, environment) };
 }
 
+/** What finding out the isolation of this host takes: no database, and no secret. */
+export function readProbeConfig(): Pick<WorkerConfig, "runtimeDirectories" | "SANDBOX_TOOL_PATH"> {
+  const { RUNTIME_DIRECTORY, SANDBOX_TOOL_PATH } = workerSettings;
+  const config = readConfig({ RUNTIME_DIRECTORY, SANDBOX_TOOL_PATH }, process.env);
+  return { ...config, runtimeDirectories: runtimeDirectories(config.RUNTIME_DIRECTORY, process.env) };
+}
+
 /** Reads this process's configuration and drops the secrets from its environment, so that nothing it starts has them. */
 export function takeWorkerConfig(): WorkerConfig {
   const config = readWorkerConfig(process.env);
+  delete process.env["MASTER_KEY"];
   delete process.env["DATABASE_URL_WORKER"];
   return config;
 }

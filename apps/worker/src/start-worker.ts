@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 
-import { digestToken, readDatabaseTls, readTls, registerNode, retireNode } from "@minimcp/core";
+import { checkKeyring, digestToken, readDatabaseTls, readTls, registerNode, retireNode } from "@minimcp/core";
 import { assertCurrentSchema, type Listener, openDatabase, openListener, readSchemaState } from "@minimcp/db";
 import { createIngress } from "@minimcp/gateway";
 import type { Isolation } from "@minimcp/pool";
@@ -46,6 +46,7 @@ export async function startWorker(
   const onError = (error: Error): void => log.warn({ err: error }, "a database connection broke");
   const tokens = resources.use(openDatabase({ ...database, statementTimeoutMs: 5_000, onError }));
   const db = resources.use(openDatabase({ ...database, ...upkeepLimits, onError }));
+  await checkKeyring(db, config.MASTER_KEY, ["dataKeys"]);
   const pool = resources.use(await openNodePool(config, log));
   const identity = { nodeId: await readNodeId(config.MINIMCP_HOME), epoch: randomUUID() };
 

@@ -38,6 +38,7 @@ async function configWithoutBubblewrap(
 function config(home: string, environment: Record<string, string> = {}): WorkerConfig {
   return readWorkerConfig({
     MINIMCP_HOME: home,
+    MASTER_KEY: "8f1d7c02a9b3e45566778812cdef90ab13579bdf02468ace1f2e3d4c5b6a7988",
     DATABASE_URL_WORKER: "postgres://minimcp_worker:secret@localhost/unused?host=%2Funused",
     ...environment,
   });

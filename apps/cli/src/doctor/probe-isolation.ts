@@ -24,8 +24,7 @@ export async function probeIsolation(
     {
       fields: productSettings,
       given: config.environment,
-      // A worker has a database; a probe never connects to it.
-      fixed: { MINIMCP_HOME: home.path, DATABASE_URL_WORKER: "postgres://none:none@localhost/none" },
+      fixed: {},
       secrets: {},
     },
     home.handover,

@@ -166,10 +166,17 @@ export class Product implements AsyncDisposable {
     }),
     worker: async () => ({
       fixed: { MINIMCP_HOME: this.#home.path, ...this.#ports() },
-      secrets: { DATABASE_URL_WORKER: { value: await this.#databaseUrl("worker") } },
+      secrets: {
+        DATABASE_URL_WORKER: { value: await this.#databaseUrl("worker") },
+        MASTER_KEY: await this.#keptSecret("MASTER_KEY", "master-key"),
+      },
     }),
     dashboard: async () => ({
-      fixed: { PUBLIC_URL: this.#api.ready?.url ?? this.#apiUrl(), ...this.#dashboardPort() },
+      fixed: {
+        PUBLIC_URL: this.#api.ready?.url ?? this.#apiUrl(),
+        ...this.#dashboardPort(),
+        ...this.#moreAuthorities(),
+      },
       secrets: {
         SESSION_SECRET: await this.#keptSecret("SESSION_SECRET", "session-secret"),
         HOP_SECRET: this.#hopSecret,
@@ -185,6 +192,12 @@ export class Product implements AsyncDisposable {
   #apiUrl(): string {
     const { PUBLIC_URL, TLS_CERT_FILE, API_PORT } = this.#config.settings;
     return PUBLIC_URL ?? `${TLS_CERT_FILE === undefined ? "http" : "https"}://127.0.0.1:${API_PORT}`;
+  }
+
+  /** How an operator tells Node of an authority of their own, which may have signed for the proxy before the API. */
+  #moreAuthorities(): Record<string, string> {
+    const { NODE_EXTRA_CA_CERTS } = this.#config.environment;
+    return NODE_EXTRA_CA_CERTS ? { NODE_EXTRA_CA_CERTS } : {};
   }
 
   #dashboardPort(): Record<string, string> {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 
+import type { Transaction } from "@minimcp/db";
 import { apiKeyProviders, apiKeys } from "@minimcp/db/schema";
 import { eq } from "drizzle-orm";
 import { z } from "zod";
@@ -33,24 +34,9 @@ function hintOf(secret: string): string {
 export async function createApiKey(ctx: Context, input: CreateApiKey): Promise<ApiKeyView> {
   const { userId } = requireUser(ctx);
   return await ctx.db.as(databaseActor(ctx.principal), async (tx) => {
-    const dataKey = await ensureUserDataKey(tx, ctx.vault, userId);
     const id = randomUUID();
-    const [stored] = await tx
-      .insert(apiKeys)
-      .values({
-        id,
-        userId,
-        provider: input.provider,
-        label: input.label,
-        sealed: ctx.vault.sealApiKey(dataKey, id, input.secret),
-        dataKeyId: dataKey.id,
-        hint: hintOf(input.secret),
-        fingerprint: ctx.vault.fingerprint(dataKey, input.secret),
-      })
-      .onConflictDoNothing()
-      .returning({ id: apiKeys.id });
-    dataKey.key.fill(0);
-    if (stored === undefined) {
+    const stored = await insertSealed(tx, ctx, userId, id, input);
+    if (!stored) {
       throw new Conflict(
         "apiKey.labelTaken",
         "You have a key with this label already. Choose another label.",
@@ -69,4 +55,34 @@ export async function createApiKey(ctx: Context, input: CreateApiKey): Promise<A
     if (view === undefined) throw new Error("an API key was not stored");
     return view;
   });
+}
+
+/** @returns false when the label is taken */
+async function insertSealed(
+  tx: Transaction,
+  { vault }: Context,
+  userId: string,
+  id: string,
+  { provider, label, secret }: CreateApiKey,
+): Promise<boolean> {
+  const dataKey = await ensureUserDataKey(tx, vault, userId);
+  try {
+    const stored = await tx
+      .insert(apiKeys)
+      .values({
+        id,
+        userId,
+        provider,
+        label,
+        sealed: vault.sealApiKey(dataKey, id, secret),
+        dataKeyId: dataKey.id,
+        hint: hintOf(secret),
+        fingerprint: vault.fingerprint(dataKey, secret),
+      })
+      .onConflictDoNothing()
+      .returning({ id: apiKeys.id });
+    return stored.length > 0;
+  } finally {
+    dataKey.key.fill(0);
+  }
 }

@@ -97,11 +97,14 @@ export async function closeAbandoned(db: Database, node: NodeIdentity): Promise<
   });
 }
 
+/** In the place of a request, in the audit events of what a worker does by itself. */
+export const workerRequest: RequestOrigin = { id: "worker", ipAddress: null, userAgent: null };
+
 /** The receipt and the audit event of instances that are over. */
 export async function recordClosed(
   tx: Transaction,
   closed: readonly Closed[],
-  request: RequestOrigin = { id: "worker", ipAddress: null, userAgent: null },
+  request: RequestOrigin = workerRequest,
 ): Promise<void> {
   for (const instance of closed) {
     await tx

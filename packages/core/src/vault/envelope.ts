@@ -80,6 +80,8 @@ export function open(key: Buffer, place: SealedPlace, sealed: Buffer): Buffer {
   if (sealed[0] !== version || sealed[1] !== algorithmAes256Gcm) throw new EnvelopeError();
   if (!sealed.subarray(2, keyIdEnd).equals(keyIdDigest(place.keyId))) throw new EnvelopeError();
   const { recordKey, commitment } = deriveRecordKey(key, sealed.subarray(keyIdEnd, saltEnd));
+  // GCM gives it out before the tag is checked. Without a copy, so that zeros reach all of it.
+  let plaintext: Buffer | undefined;
   try {
     if (!timingSafeEqual(commitment, sealed.subarray(ivEnd, headerLength))) throw new EnvelopeError();
     const decipher = createDecipheriv("aes-256-gcm", recordKey, sealed.subarray(saltEnd, ivEnd), {
@@ -87,8 +89,11 @@ export function open(key: Buffer, place: SealedPlace, sealed: Buffer): Buffer {
     });
     decipher.setAAD(additionalData(place));
     decipher.setAuthTag(sealed.subarray(-tagLength));
-    return Buffer.concat([decipher.update(sealed.subarray(headerLength, -tagLength)), decipher.final()]);
+    plaintext = decipher.update(sealed.subarray(headerLength, -tagLength));
+    decipher.final();
+    return plaintext;
   } catch {
+    plaintext?.fill(0);
     throw new EnvelopeError();
   } finally {
     recordKey.fill(0);

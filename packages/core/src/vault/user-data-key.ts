@@ -22,6 +22,7 @@ export async function ensureUserDataKey(tx: Transaction, vault: Vault, userId: s
     .onConflictDoNothing()
     .returning({ id: userDataKeys.id });
   if (inserted !== undefined) return dataKey;
+  dataKey.key.fill(0);
   const winner = await readLive(tx, userId);
   if (winner === undefined) throw new Error("a data key was refused as a duplicate, yet there is none");
   return vault.unwrapDataKey(winner);

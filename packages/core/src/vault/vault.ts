@@ -29,7 +29,7 @@ export interface Vault {
   unwrapDataKey(row: WrappedDataKey): DataKey;
   sealApiKey(dataKey: DataKey, apiKeyId: string, secret: string): Buffer;
   /** @throws EnvelopeError when the value is damaged or not this key's */
-  openApiKey(dataKey: DataKey, apiKeyId: string, sealed: Buffer): string;
+  openApiKey(dataKey: DataKey, apiKeyId: string, sealed: Buffer): Buffer;
   /** Tells the same secret stored twice by one user; between users it tells nothing. */
   fingerprint(dataKey: DataKey, secret: string): Buffer;
   sealSigningKey(kid: string, privateKey: Buffer): { wrapped: Buffer; kekKid: string };
@@ -57,8 +57,7 @@ export function createVault(keyring: Keyring): Vault {
     },
     sealApiKey: (dataKey, apiKeyId, secret) =>
       seal(dataKey.key, apiKeyPlace(dataKey, apiKeyId), Buffer.from(secret, "utf8")),
-    openApiKey: (dataKey, apiKeyId, sealed) =>
-      open(dataKey.key, apiKeyPlace(dataKey, apiKeyId), sealed).toString("utf8"),
+    openApiKey: (dataKey, apiKeyId, sealed) => open(dataKey.key, apiKeyPlace(dataKey, apiKeyId), sealed),
     fingerprint(dataKey, secret) {
       const key = Buffer.from(hkdfSync("sha512", dataKey.key, Buffer.alloc(0), "minimcp/v1/fingerprint", 32));
       return createHmac("sha256", key).update(secret).digest();
