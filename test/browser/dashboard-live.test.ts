@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 
 import { run } from "../security/support/sql.ts";
 import { type Account, createAdmin, createUser, password } from "../support/accounts.ts";
-import { mutate } from "../support/call.ts";
+import { mutate, query } from "../support/call.ts";
 import { hasChromium, type RunningDashboard, startChromium, startDashboard } from "../support/dashboard.ts";
 import { addType, callTool, createInstance, findBundle, type Instance } from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
@@ -34,6 +34,8 @@ describe.runIf(hasChromium())("an open page", { timeout: 180_000 }, () => {
       environment: { STREAMS_PER_USER: String(streamsPerUser) },
     });
     await addType(product, "plain");
+    const folder = { description: "Where it works.", argument: "--folder" };
+    await addType(product, "keyed", { provider: "github", config: { folder } });
     admin = await createAdmin(product);
     api = await startSwitchableRelay(product.api.url);
     dashboard = await startDashboard({ apiUrl: api.url });
@@ -244,6 +246,61 @@ describe.runIf(hasChromium())("an open page", { timeout: 180_000 }, () => {
         expect(await page.getByText("plain").count()).toBe(0);
       }
     });
+  });
+
+  test("a type that needs a key says which, and takes the key and the configuration that its owner gives", async () => {
+    await page.goto("/instances/new");
+    await page.getByRole("radio", { name: "keyed" }).check();
+    await page.getByText("Any key of the tests.").waitFor();
+    expect(await page.getByRole("button", { name: "Create instance" }).isDisabled()).toBe(true);
+    const key = { provider: "github", label: "Work", secret: "ghp_0123456789abcdef" };
+    await mutate(product.api.url, "apiKey.create", key, { token: owner.token });
+    await page.reload();
+    await page.getByRole("radio", { name: "keyed" }).check();
+    await page.getByLabel("folder").fill("x".repeat(10));
+    await page.getByLabel("Lifetime in minutes").fill("1441");
+    await page.getByRole("button", { name: "Create instance" }).click();
+    const isValid = "document.querySelector('input[type=number]').validity.valid";
+    expect(await page.evaluate(isValid)).toBe(false);
+    await page.getByRole("button", { name: "15 min" }).click();
+    await page.getByRole("button", { name: "Create instance" }).click();
+    await page.getByRole("heading", { name: "Connect your client" }).waitFor();
+    const list = await query(product.api.url, "mcp.list", undefined, { token: owner.token });
+    expect(list.data.items[0]).toMatchObject({
+      type: "keyed",
+      config: { folder: "xxxxxxxxxx" },
+      apiKeyId: expect.any(String),
+    });
+  });
+
+  test("a receipt sets what was used against what was granted", async () => {
+    const { id } = await create();
+    await mutate(product.api.url, "mcp.revoke", { id }, { token: owner.token });
+    const host = { requests: 3, denied: 0, bytesOut: 500, bytesIn: 12_300 };
+    await run(
+      product.database.ownerUrl,
+      "update receipts set granted = $2, tool_calls = $3, hosts = $4 where instance_id = $1",
+      [
+        id,
+        { tools: ["read", "write"], hosts: ["api.example.com", "cdn.example.com"] },
+        { read: 2, "<b>guessed</b>": 1 },
+        { "api.example.com": host, "evil.example.com": { requests: 0, denied: 4, bytesOut: 0, bytesIn: 0 } },
+      ],
+    );
+    await page.goto(`/instances/${id}`);
+    await page.getByText("1 of 2 granted tools were used").waitFor();
+    await page.getByText("1 of 2 granted hosts were asked").waitFor();
+    const rows = await page.getByRole("row").allInnerTexts();
+    expect(rows.map((row) => row.split(/\s+/).join(" "))).toEqual([
+      "Tool Calls",
+      "read 2",
+      "<b>guessed</b> not one of its type 1",
+      "write 0",
+      "Host Requests Refused Sent Received",
+      "api.example.com 3 0 500 B 12.3 kB",
+      "evil.example.com not granted 0 4 0 B 0 B",
+      "cdn.example.com 0 0 0 B 0 B",
+    ]);
   });
 
   test("what is over is shown page by page, and the last days as a picture and in numbers", async () => {

@@ -74,7 +74,12 @@ export function InstanceForm({ types, keys, isolation, onCreated }: InstanceForm
       <TypePicker types={types} chosen={typeId} onChoose={setTypeId} />
       {type !== undefined && <Granted type={type} />}
       {provider !== null && (
-        <KeyPicker provider={provider} keys={fitting} problem={problem?.fields["apiKeyId"]} />
+        <KeyPicker
+          provider={provider}
+          requirement={type?.keyRequirement ?? null}
+          keys={fitting}
+          problem={problem?.fields["apiKeyId"]}
+        />
       )}
       {type !== undefined && type.config.length > 0 && (
         <Card key={type.id} className="grid gap-6 sm:grid-cols-2">
@@ -189,11 +194,13 @@ function Granted({ type: { tools, hosts } }: { type: ServerTypeView }) {
 
 interface KeyPickerProps {
   provider: string;
+  /** What the key must be, in words. */
+  requirement: string | null;
   keys: InstanceFormProps["keys"];
   problem: string | undefined;
 }
 
-function KeyPicker({ provider, keys, problem }: KeyPickerProps) {
+function KeyPicker({ provider, requirement, keys, problem }: KeyPickerProps) {
   const id = useId();
   if (keys.length === 0) {
     return (
@@ -202,6 +209,7 @@ function KeyPicker({ provider, keys, problem }: KeyPickerProps) {
         <Link href="/keys" className="font-medium underline">
           Add a key
         </Link>
+        {requirement !== null && <p className="mt-1">{requirement}</p>}
       </Alert>
     );
   }
@@ -210,13 +218,16 @@ function KeyPicker({ provider, keys, problem }: KeyPickerProps) {
       <label htmlFor={id} className="text-sm font-medium">
         API key
       </label>
-      <select id={id} name="apiKeyId" aria-describedby={`${id}-problem`} className={inputStyle}>
+      <select id={id} name="apiKeyId" aria-describedby={`${id}-hint ${id}-problem`} className={inputStyle}>
         {keys.map((key) => (
           <option key={key.id} value={key.id}>
             {key.label}
           </option>
         ))}
       </select>
+      <p id={`${id}-hint`} className="text-muted text-sm empty:hidden">
+        {requirement}
+      </p>
       <p id={`${id}-problem`} className="text-bad text-sm empty:hidden">
         {problem}
       </p>
