@@ -64,7 +64,7 @@ async function install(scope) {
       // Where the store has moved, as with another HOME, pnpm lays everything out anew; without a terminal it would not.
       // An option, because pnpm reads this setting from no environment.
       "--config.confirm-modules-purge=false",
-      ...(scope === "product" ? ["--filter", "!@minimcp/test", "--filter", "!@minimcp/docs"] : []),
+      ...(scope === "product" ? ["--filter", "!@minimcp/test", "--filter", "!@minimcp/typedoc"] : []),
     ],
     {
       // A user's ignore-scripts=true would also skip the script that fetches Node.

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 
-import ts from "typescript";
 import { z } from "zod";
 
 import { permissionTable } from "../../packages/core/src/index.ts";
 import { appRouter } from "../../packages/router/src/index.ts";
 import { repositoryRoot } from "../bootstrap/paths.mjs";
+import { ts } from "../typedoc/index.ts";
 import { type ProcedureRecord, proceduresOf } from "./procedures.ts";
 import { renderTable } from "./render-table.ts";
 

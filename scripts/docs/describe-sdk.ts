@@ -2,10 +2,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { Application } from "typedoc";
-import type { PluginOptions } from "typedoc-plugin-markdown";
-
 import { repositoryRoot } from "../bootstrap/paths.mjs";
+import { Application, type PluginOptions } from "../typedoc/index.ts";
 
 /** Tables where there are several things of a kind, and no navigation: it is one page. */
 const markdown: Partial<PluginOptions> = {
