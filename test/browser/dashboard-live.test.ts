@@ -158,10 +158,14 @@ describe.runIf(hasChromium())("an open page", { timeout: 180_000 }, () => {
       await say(instance, ["four"]);
       await expect.poll(shownLines, patience).toEqual(["one", "two", "three", "four"]);
 
+      await page.getByRole("button", { name: "Pause the log" }).click();
+      await say(instance, ["five"]);
       await mutate(product.api.url, "mcp.revoke", { id: instance.id }, { token: owner.token });
       await page.getByRole("heading", { name: "Receipt" }).waitFor();
+      const all = ["one", "two", "three", "four", "five"];
+      await expect.poll(shownLines, patience).toEqual(all);
       await page.reload();
-      await expect.poll(shownLines, patience).toEqual(["one", "two", "three", "four"]);
+      await expect.poll(shownLines, patience).toEqual(all);
       expect(await page.getByRole("button", { name: /the log/ }).count()).toBe(0);
     });
 

@@ -25,17 +25,14 @@ export default async function HomePage({ searchParams }: Address) {
   const { show, before } = await searchParams;
   const isOverPage = show === "over";
   const cursor = typeof before === "string" ? before : undefined;
-  const loaded = await loadPage(async (client) => {
-    const usage = client.mcp.usage.query();
-    const list = client.mcp.list.query(
-      isOverPage ? { over: true, limit: overOnOnePage, cursor } : { live: true, limit: mostLive },
-    );
-    return { usage: await usage, list: await list };
-  });
+  const which = isOverPage ? { over: true, limit: overOnOnePage, cursor } : { live: true, limit: mostLive };
+  const loaded = await loadPage((client) =>
+    Promise.all([client.mcp.list.query(which), client.mcp.usage.query()]),
+  );
   if (!loaded.ok) {
     return <ProblemPage problem={loaded.problem} retryPath={isOverPage ? "/?show=over" : "/"} />;
   }
-  const { usage, list } = loaded.value;
+  const [list, usage] = loaded.value;
   const instances = list.items.map(toLiveInstance);
   return (
     <div className="grid grid-cols-[minmax(0,1fr)] gap-6">

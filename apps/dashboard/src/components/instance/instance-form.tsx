@@ -72,7 +72,7 @@ export function InstanceForm({ types, keys, isolation, onCreated }: InstanceForm
         <Alert tone="warn">No worker is running, so nothing could be started right now.</Alert>
       )}
       <TypePicker types={types} chosen={typeId} onChoose={setTypeId} />
-      {type !== undefined && <Granted type={type} />}
+      {type !== undefined && <Offer type={type} />}
       {provider !== null && (
         <KeyPicker
           provider={provider}
@@ -171,12 +171,12 @@ function TypePicker({ types, chosen, onChoose }: TypePickerProps) {
   );
 }
 
-/** Everything that an instance of this type can do. */
-function Granted({ type: { tools, hosts } }: { type: ServerTypeView }) {
+/** The tools of a type and the hosts that it reaches. */
+function Offer({ type: { tools, hosts } }: { type: ServerTypeView }) {
   return (
     <details className="border-line bg-surface rounded-lg border px-5 py-4 text-sm">
       <summary className="w-fit font-medium">
-        What your client may use: {tools.length} tools, {hosts.length === 0 ? "no network" : hosts.join(", ")}
+        What it offers: {tools.length} tools, {hosts.length === 0 ? "no network" : hosts.join(", ")}
       </summary>
       <dl className="mt-3 grid gap-x-6 gap-y-2 sm:grid-cols-[auto_minmax(0,1fr)]">
         {tools.map(({ name, description }) => (

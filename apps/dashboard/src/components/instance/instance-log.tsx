@@ -18,7 +18,9 @@ const nearPx = 24;
 export function InstanceLog({ id, isOver }: { id: string; isOver: boolean }) {
   const [lines, setLines] = useState<LogLine[]>([]);
   const [isFollowing, setFollowing] = useState(true);
-  const trouble = useEventStream(isFollowing ? `/api/instances/${id}/log` : null, (line) =>
+  // Once it is over there is nothing to pause.
+  const path = isFollowing || isOver ? `/api/instances/${id}/log` : null;
+  const trouble = useEventStream(path, (line) =>
     setLines((known) => [...known, line as LogLine].slice(-mostLines)),
   );
   const box = useRef<HTMLDivElement>(null);
