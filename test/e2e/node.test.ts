@@ -74,12 +74,17 @@ beforeAll(async () => {
   );
   identity = { nodeId: randomUUID(), epoch: randomUUID() };
   const { level, parts } = pool.isolation;
-  await registerNode(db, identity, { address: "http://127.0.0.1:1", isolation: { level, parts } });
+  await registerNode(db, identity, {
+    address: "http://127.0.0.1:1",
+    isolation: { level, parts },
+    capacity: 100,
+  });
   node = resources.use(
     new Node({
       db,
       tokens: { ...direct, as: tokens.as },
       identity,
+      capacity: 100,
       pool,
       findBundle,
       isFresh: () => isFresh,
@@ -149,7 +154,7 @@ test("an instance that another node claimed is not served any more, and its proc
   const pid = pool.children().find((child) => child.id === instance.id)?.pid;
   // What a node finds that was paused for longer than its leases lasted.
   const other = { nodeId: randomUUID(), epoch: randomUUID() };
-  await registerNode(db, other, { address: "http://127.0.0.1:2", isolation: {} });
+  await registerNode(db, other, { address: "http://127.0.0.1:2", isolation: {}, capacity: 100 });
   await run(
     product.database.ownerUrl,
     "update instances set node_id = $2, node_epoch = $3, fence = fence + 1, lease_until = now() + interval '10 seconds' where id = $1",

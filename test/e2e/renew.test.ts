@@ -155,7 +155,11 @@ test("a node whose news of a renewal is late cannot end the instance by its old 
   const owner = await createUser(other, await createAdmin(other));
   await using db = openDatabase({ url: other.database.workerUrl, applicationName: "late node" });
   const node: NodeIdentity = { nodeId: randomUUID(), epoch: randomUUID() };
-  await registerNode(db, node, { address: "http://127.0.0.1:1", isolation: { level: "none", parts: {} } });
+  await registerNode(db, node, {
+    address: "http://127.0.0.1:1",
+    isolation: { level: "none", parts: {} },
+    capacity: 100,
+  });
   const instance = await createInstance(other, owner, { type: "plain" });
   const [claimed] = await claimInstances(db, node, 1);
   if (claimed === undefined) throw new Error("there was something to claim");

@@ -35,7 +35,11 @@ beforeAll(async () => {
   ada = await createUser(product, await createAdmin(product));
   await addType(product, "keyed", { provider: "github" });
   await addIdleNode(product.database.ownerUrl);
-  await registerNode(db, node, { address: "http://127.0.0.1:1", isolation: { level: "none", parts: {} } });
+  await registerNode(db, node, {
+    address: "http://127.0.0.1:1",
+    isolation: { level: "none", parts: {} },
+    capacity: 100,
+  });
 });
 
 afterAll(async () => {

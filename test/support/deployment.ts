@@ -88,6 +88,7 @@ export async function makeDeployment(database: DatabaseUrls): Promise<Deployment
         // The same for its successor: the address is in the tokens that it issues.
         API_PORT: await portOf("api"),
         GATEWAY_URL: gatewayUrl,
+        INSTANCES_PER_USER: "1000",
         ...(await writeSecret("MASTER_KEY", testMasterKey)),
         ...(await writeSecret("DATABASE_URL_API", database.apiUrl)),
       }),

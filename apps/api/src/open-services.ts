@@ -73,6 +73,7 @@ export async function openServices(
     ...defaultSettings,
     gatewayUrl,
     signUpPolicy: config.SIGN_UP_POLICY,
+    instancesPerUser: config.INSTANCES_PER_USER,
     renewalsPerInstance: config.RENEWALS_PER_INSTANCE,
     renewedLifetimeMinutes: config.RENEWED_LIFETIME_MINUTES,
   };

@@ -42,6 +42,8 @@ export interface NodeOptions {
   /** For the checks of tokens: whoever floods those, with tokens of his own making, must not keep leases from renewal. */
   tokens: Database;
   identity: NodeIdentity;
+  /** How many instances it holds at most. */
+  capacity: number;
   pool: Pool;
   /** The servers this node can run, by the name that declarations use. */
   findBundle(name: string): ServerBundle | undefined;
@@ -254,11 +256,11 @@ export class Node implements AsyncDisposable {
   }
 
   async #claim(): Promise<void> {
-    const { db, identity } = this.#options;
+    const { db, identity, capacity } = this.#options;
+    const limit = Math.min(claimLimit, capacity - this.#held.size);
     const leaseValidUntil = performance.now() + leaseSeconds * 1_000 - leaseMarginMs;
-    for (const claimed of await claimInstances(db, identity, claimLimit)) {
-      this.#hold(claimed, leaseValidUntil);
-    }
+    const claimed = limit > 0 ? await claimInstances(db, identity, limit) : [];
+    for (const instance of claimed) this.#hold(instance, leaseValidUntil);
     for (const waiter of this.#claimWaiters) waiter();
   }
 

@@ -79,7 +79,8 @@ export async function startWorker(
   allowedHosts.push(new URL(url).host, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`);
 
   const { level, parts } = pool.isolation;
-  await registerNode(db, identity, { address: ownUrl, isolation: { level, parts } });
+  const capacity = config.INSTANCES_PER_NODE;
+  await registerNode(db, identity, { address: ownUrl, isolation: { level, parts }, capacity });
   resources.defer(() =>
     retireNode(db, identity).catch((error: unknown) => log.warn({ err: error }, "no goodbye")),
   );
@@ -98,6 +99,7 @@ export async function startWorker(
       db,
       tokens,
       identity,
+      capacity,
       pool,
       findBundle: (name) => options.findBundle(name),
       isFresh: () => listener?.isFresh(trustMs) ?? false,

@@ -30,6 +30,8 @@ export interface Settings {
   bearerIdleMinutes: number;
   /** And after this, however it is used. */
   bearerAbsoluteHours: number;
+  /** How many instances one user may have at a time. */
+  instancesPerUser: number;
   /** How often the deadline of one instance can be moved. */
   renewalsPerInstance: number;
   /** From its creation, an instance lives at most this long, however often it is renewed. */
@@ -45,6 +47,7 @@ export const defaultSettings: Omit<Settings, "gatewayUrl"> = {
   maxSessionsPerUser: 10,
   bearerIdleMinutes: 60,
   bearerAbsoluteHours: 12,
+  instancesPerUser: 10,
   renewalsPerInstance: 10,
   renewedLifetimeMinutes: 1_440,
   revokeWaitMs: 5_000,

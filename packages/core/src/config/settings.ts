@@ -169,6 +169,14 @@ export const settings = {
     .enum(["invite", "open", "closed"], "must be invite, open or closed")
     .default("invite")
     .describe("Who may create an account: whoever has an invitation, anybody, or nobody."),
+  INSTANCES_PER_USER: wholeNumber(1, 10_000)
+    .default(defaultSettings.instancesPerUser)
+    .describe("How many instances one user may have at a time."),
+  INSTANCES_PER_NODE: wholeNumber(1, 10_000)
+    .default(100)
+    .describe(
+      "How many instances a worker holds at a time. Beyond that it takes none, and creating one is refused.",
+    ),
   RENEWALS_PER_INSTANCE: wholeNumber(0, 1_000)
     .default(defaultSettings.renewalsPerInstance)
     .describe("How often `mcp.renew` can move the deadline of one instance. 0 allows no renewal."),

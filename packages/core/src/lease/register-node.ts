@@ -12,7 +12,7 @@ const aliveUntil = sql`now() + make_interval(secs => ${aliveSeconds})`;
 export async function registerNode(
   db: Database,
   node: NodeIdentity,
-  about: { address: string; isolation: unknown },
+  about: { address: string; isolation: unknown; capacity: number },
 ): Promise<void> {
   const values = { epoch: node.epoch, ...about, startedAt: sql`now()`, aliveUntil };
   await db.as(workerActor, (tx) =>

@@ -15,6 +15,7 @@ import { readNodeIsolation, readServerTypes } from "../server-type/read-server-t
 import { mintToken } from "../token/opaque-token.ts";
 import { endpointOf, instanceColumns, type InstanceView, viewInstance } from "./instance-view.ts";
 import { LifetimeMinutes } from "./lifetime-minutes.ts";
+import { requirePlace, waitForTurn } from "./reserve-place.ts";
 import { type Snippets, writeSnippets } from "./snippets.ts";
 
 export const CreateInstance = z.strictObject({
@@ -50,7 +51,8 @@ export interface CreatedInstance {
  * @throws PreconditionFailed `mcp.keyRequired`
  * @throws NotFound `apiKey.notFound`
  * @throws Conflict `mcp.idempotencyKeyReused` for the same key with another input, or after its instance is over
- * @throws Unavailable `mcp.noWorker`: nothing could run it, so nothing is stored
+ * @throws LimitReached `mcp.instanceLimit`
+ * @throws Unavailable `mcp.noWorker`, `mcp.noCapacity`: nothing could run it, so nothing is stored
  */
 export async function createInstance(ctx: Context, input: CreateInstance): Promise<CreatedInstance> {
   const { userId } = requireUser(ctx);
@@ -78,25 +80,10 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
       );
     }
 
-    const [inserted] = await tx
-      .insert(instances)
-      .values({
-        id: randomUUID(),
-        userId,
-        typeId: type.id,
-        apiKeyId: input.apiKeyId ?? null,
-        label: input.label ?? null,
-        config: input.config,
-        expiresAt: sql`now() + make_interval(mins => ${input.expirationMinutes})`,
-        idempotencyKey: input.idempotencyKey ?? null,
-      })
-      .onConflictDoNothing()
-      .returning({ id: instances.id });
-    const instanceId = inserted?.id ?? (await replay(tx, userId, input));
-    if (inserted !== undefined) {
-      const granted = { tools: type.tools.map(({ name }) => name), hosts: hostsOf(type) };
-      await tx.insert(receipts).values({ instanceId, userId, granted });
-    }
+    await waitForTurn(tx);
+    const replayedId = await replay(tx, userId, input);
+    if (replayedId === null) await requirePlace(tx, ctx.settings, userId);
+    const instanceId = replayedId ?? (await insertInstance(tx, type, userId, input));
     await tx.insert(instanceTokens).values({
       id: randomUUID(),
       instanceId,
@@ -106,7 +93,7 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
       expiresAt: sql`(select ${instances.expiresAt} from ${instances} where ${eq(instances.id, instanceId)})`,
     });
     await appendAudit(tx, ctx.request, {
-      action: inserted === undefined ? "mcp.create.replay" : "mcp.create",
+      action: replayedId === null ? "mcp.create" : "mcp.create.replay",
       resourceType: "instance",
       resourceId: instanceId,
       newValue: {
@@ -131,6 +118,28 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
     endpoint,
     snippets: writeSnippets(name, endpoint, token.token),
   };
+}
+
+async function insertInstance(
+  tx: Transaction,
+  type: ServerTypeDeclaration,
+  userId: string,
+  input: CreateInstance,
+): Promise<string> {
+  const id = randomUUID();
+  await tx.insert(instances).values({
+    id,
+    userId,
+    typeId: type.id,
+    apiKeyId: input.apiKeyId ?? null,
+    label: input.label ?? null,
+    config: input.config,
+    expiresAt: sql`now() + make_interval(mins => ${input.expirationMinutes})`,
+    idempotencyKey: input.idempotencyKey ?? null,
+  });
+  const granted = { tools: type.tools.map(({ name }) => name), hosts: hostsOf(type) };
+  await tx.insert(receipts).values({ instanceId: id, userId, granted });
+  return id;
 }
 
 function checkConfig(type: ServerTypeDeclaration, config: Record<string, string>): void {
@@ -187,8 +196,12 @@ async function checkApiKey(
   }
 }
 
-/** The instance that an earlier call with this idempotency key made; its old tokens die, a new one follows. */
-async function replay(tx: Transaction, userId: string, input: CreateInstance): Promise<string> {
+/**
+ * The instance that an earlier call with this idempotency key made, null when there is none. Its old tokens die, a new
+ * one follows.
+ */
+async function replay(tx: Transaction, userId: string, input: CreateInstance): Promise<string | null> {
+  if (input.idempotencyKey === undefined) return null;
   const [existing] = await tx
     .select({
       id: instances.id,
@@ -201,9 +214,9 @@ async function replay(tx: Transaction, userId: string, input: CreateInstance): P
       minutes: sql<number>`round(extract(epoch from ${instances.expiresAt} - ${instances.createdAt}) / 60)::int`,
     })
     .from(instances)
-    .where(and(eq(instances.userId, userId), eq(instances.idempotencyKey, input.idempotencyKey ?? "")))
+    .where(and(eq(instances.userId, userId), eq(instances.idempotencyKey, input.idempotencyKey)))
     .for("update");
-  if (existing === undefined) throw new Error("an instance was refused as a duplicate, yet there is none");
+  if (existing === undefined) return null;
   const same =
     existing.typeId === input.type &&
     existing.apiKeyId === (input.apiKeyId ?? null) &&

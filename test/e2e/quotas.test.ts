@@ -1,0 +1,114 @@
+import { randomUUID } from "node:crypto";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { addIdleNode } from "../security/support/idle-node.ts";
+import { run } from "../security/support/sql.ts";
+import { type Account, createAdmin, createUser } from "../support/accounts.ts";
+import { type CallAnswer, mutate, query } from "../support/call.ts";
+import { addType, findBundle } from "../support/instances.ts";
+import { type Product, startProduct } from "../support/product.ts";
+
+let product: Product;
+let admin: Account;
+
+beforeAll(async () => {
+  product = await startProduct({
+    findBundle,
+    environment: { INSTANCES_PER_USER: "3", INSTANCES_PER_NODE: "4" },
+  });
+  admin = await createAdmin(product);
+  await addType(product, "plain");
+});
+
+afterAll(async () => {
+  await product[Symbol.asyncDispose]();
+});
+
+function create({ token }: Account, more: object = {}, to = product): Promise<CallAnswer> {
+  return mutate(to.api.url, "mcp.create", { type: "everything", expirationMinutes: 5, ...more }, { token });
+}
+
+async function revokeAll({ token }: Account): Promise<void> {
+  const { data } = await query(product.api.url, "mcp.list", { live: true }, { token });
+  for (const { id } of data.items) await mutate(product.api.url, "mcp.revoke", { id }, { token });
+}
+
+test("a user has so many instances at a time, is told what to do beyond, and gets the next when one is over", async () => {
+  const user = await createUser(product, admin);
+  const idempotencyKey = randomUUID();
+  const first = await create(user, { type: "plain", idempotencyKey });
+  for (let made = 1; made < 3; made += 1) expect((await create(user, { type: "plain" })).status).toBe(200);
+  const refused = await create(user, { type: "plain" });
+  expect([refused.status, refused.error?.reason]).toEqual([429, "mcp.instanceLimit"]);
+  expect(refused.error?.message).toContain("Revoke one");
+  // A retry asks for nothing more.
+  expect((await create(user, { type: "plain", idempotencyKey })).data.instance.id).toBe(
+    first.data.instance.id,
+  );
+  await mutate(product.api.url, "mcp.revoke", { id: first.data.instance.id }, { token: user.token });
+  expect((await create(user, { type: "plain" })).status).toBe(200);
+  await revokeAll(user);
+});
+
+test("a node has so many places for everybody; beyond that nothing is stored, and one that becomes free is given", async () => {
+  const users = await Promise.all([createUser(product, admin), createUser(product, admin)]);
+  const [one, other] = users;
+  for (const user of [one, one, other, other])
+    expect((await create(user, { type: "plain" })).status).toBe(200);
+  const refused = await create(other, { type: "plain" });
+  expect([refused.status, refused.error?.reason]).toEqual([503, "mcp.noCapacity"]);
+  expect(refused.error?.message).toContain("INSTANCES_PER_NODE");
+  await revokeAll(one);
+  expect((await create(other, { type: "plain" })).status).toBe(200);
+  await revokeAll(other);
+});
+
+test("a node takes no more than it has room for; the others wait until there is room", async () => {
+  const users = await Promise.all([createUser(product, admin), createUser(product, admin)]);
+  await addIdleNode(product.database.ownerUrl);
+  const made = [];
+  for (const user of [0, 0, 0, 1, 1, 1]) {
+    const account = users[user] as Account;
+    const { data } = await create(account, { type: "plain" });
+    made.push({ id: data.instance.id as string, token: account.token });
+  }
+  const held = async () =>
+    (
+      await run<{ state: string }>(
+        product.database.ownerUrl,
+        "select state from instances where id = any($1) and node_id is not null and ended_at is null",
+        [made.map(({ id }) => id)],
+      )
+    ).length;
+  await expect.poll(held, { timeout: 10_000 }).toBe(4);
+  const [first] = made;
+  await mutate(product.api.url, "mcp.revoke", { id: first?.id }, { token: first?.token });
+  await expect.poll(held, { timeout: 10_000 }).toBe(4);
+  for (const user of users) await revokeAll(user);
+});
+
+describe("two hundred creations at once", () => {
+  test("give each user and the node exactly what they may have", async () => {
+    await using empty = await startProduct({ worker: false, environment: { INSTANCES_PER_USER: "10" } });
+    await addIdleNode(empty.database.ownerUrl);
+    await run(empty.database.ownerUrl, "update nodes set capacity = 25");
+    const owner = await createAdmin(empty);
+    const users = await Promise.all(Array.from({ length: 4 }, () => createUser(empty, owner)));
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, index) => create(users[index % 4] as Account, {}, empty)),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(25);
+    for (const { status, error } of answers.filter((answer) => answer.status !== 200)) {
+      expect(["mcp.instanceLimit", "mcp.noCapacity", "server.unavailable"], `${status}`).toContain(
+        error?.reason,
+      );
+    }
+    const stored = await run<{ count: number }>(
+      empty.database.ownerUrl,
+      "select count(*)::int as count from instances group by user_id order by 1",
+    );
+    expect(stored.reduce((sum, { count }) => sum + count, 0)).toBe(25);
+    for (const { count } of stored) expect(count).toBeLessThanOrEqual(10);
+  });
+});
