@@ -17,7 +17,13 @@ const partNames: Record<string, string> = {
   limits: "Limits",
   nodePermission: "Node's permission model",
   network: "Network",
+  cgroup: "Control group",
 };
+
+/** Whether what was measured keeps something out: no network does, the host's does not, and no control group neither. */
+function protects(name: string, value: boolean | string): boolean {
+  return name === "network" ? value === "none" : value !== false && value !== "none";
+}
 
 /** What really cuts it off from its host, as it was measured there. */
 export function IsolationCard({ isolation }: { isolation: IsolationView | null }) {
@@ -36,7 +42,7 @@ export function IsolationCard({ isolation }: { isolation: IsolationView | null }
           {Object.entries(isolation.parts).map(([name, value]) => (
             <li key={name} className="flex items-center justify-between gap-3">
               <span>{partNames[name] ?? name}</span>
-              <span className={value === false ? "text-muted" : "text-good font-medium"}>
+              <span className={protects(name, value) ? "text-good font-medium" : "text-muted"}>
                 {value === true ? "yes" : value === false ? "no" : value}
               </span>
             </li>
