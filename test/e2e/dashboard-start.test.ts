@@ -1,6 +1,11 @@
+import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import { request } from "node:https";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -25,14 +30,31 @@ afterAll(async () => {
   await machine[Symbol.asyncDispose]();
 });
 
-/** What a browser sends when somebody has opened the link and filled in the page. */
-async function createAccount(setUpUrl: string | null): Promise<Response> {
+const asOwnPage = {
+  method: "POST",
+  headers: { "content-type": "application/json", "sec-fetch-site": "same-origin" },
+};
+
+/** What the page sends when somebody has opened the link and filled it in. */
+function describeAccount(setUpUrl: string | null): { url: string; body: string } {
   const { origin, hash } = new URL(setUpUrl ?? "");
-  return await fetch(`${origin}/api/account`, {
-    method: "POST",
-    headers: { "content-type": "application/json", "sec-fetch-site": "same-origin" },
-    body: JSON.stringify({ inviteCode: hash.slice(1), email: "ada@example.com", name: "", password }),
-  });
+  const account = { inviteCode: hash.slice(1), email: "ada@example.com", name: "", password };
+  return { url: `${origin}/api/account`, body: JSON.stringify(account) };
+}
+
+async function createAccount(setUpUrl: string | null): Promise<Response> {
+  const { url, body } = describeAccount(setUpUrl);
+  return await fetch(url, { ...asOwnPage, body });
+}
+
+/** @returns the status, of a server with this certificate */
+async function createAccountEncrypted(setUpUrl: string | null, ca: Buffer): Promise<number | undefined> {
+  const { url, body } = describeAccount(setUpUrl);
+  const outgoing = request(url, { ...asOwnPage, ca, agent: false });
+  outgoing.end(body);
+  const [answer] = (await once(outgoing, "response")) as [IncomingMessage];
+  answer.resume();
+  return answer.statusCode;
 }
 
 describe("a product without a dashboard", () => {
@@ -128,5 +150,16 @@ describe("a product with a dashboard", () => {
     expect(home.status, "the newcomer is signed in").toBe(200);
     expect((await createAccount(setUpUrl)).status).toBe(422);
     await machine.run(["stop"]);
-  });
+  }, 90_000);
 });
+
+test("pages reach an API whose certificate no authority has signed, where it is the installation's own", async () => {
+  await using encrypted = await Machine.create();
+  const [cert, key] = [join(encrypted.directory, "cert.pem"), join(encrypted.directory, "key.pem")];
+  const kind = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost";
+  const files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert];
+  await promisify(execFile)("openssl", [...kind.split(" "), ...files]);
+  const { ready } = await encrypted.start({ ...withDashboard, TLS_CERT_FILE: cert, TLS_KEY_FILE: key });
+  expect(ready.setUpUrl).toMatch(/^https:/);
+  expect(await createAccountEncrypted(ready.setUpUrl, await readFile(cert))).toBe(200);
+}, 90_000);

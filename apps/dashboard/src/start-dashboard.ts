@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import http, { type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { fileURLToPath } from "node:url";
 
 import next from "next";
@@ -65,7 +66,9 @@ function createServer(
 ): http.Server {
   if (TLS_CERT_FILE === undefined || TLS_KEY_FILE === undefined) return http.createServer(limits, listener);
   try {
-    const tls = { cert: readFileSync(TLS_CERT_FILE), key: readFileSync(TLS_KEY_FILE) };
+    const tls = { cert: readFileSync(TLS_CERT_FILE, "utf8"), key: readFileSync(TLS_KEY_FILE) };
+    // The API, which the pages call, may show the same certificate, and no authority need have signed it.
+    setDefaultCACertificates([...getCACertificates(), tls.cert]);
     // Suites with forward secrecy and authenticated encryption only (ASVS 5.0 section 12.1).
     const suites = {
       minVersion: "TLSv1.2",
