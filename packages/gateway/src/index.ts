@@ -12,6 +12,7 @@ export type {
   PlaceholderForm,
 } from "./egress/options.ts";
 export { isPublicAddress } from "./egress/public-address.ts";
+export { refreshAccessToken, type RefreshGrant } from "./egress/refresh-access-token.ts";
 export type { RefusalReason as EgressRefusalReason } from "./egress/refusal.ts";
 export { createIngress, type Ingress } from "./ingress/create-ingress.ts";
 export { defaultLimits, type IngressLimits } from "./ingress/limits.ts";

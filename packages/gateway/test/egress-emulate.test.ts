@@ -3,7 +3,16 @@ import { type IncomingMessage, request as httpRequest, type ServerResponse } fro
 import { createEmulator } from "emulate";
 import { expect, test } from "vitest";
 
-import { ask, canary, type Asked, type Egress, openEgress, tokenForm } from "./egress-harness.ts";
+import { refreshAccessToken } from "../src/index.ts";
+import {
+  ask,
+  canary,
+  type Asked,
+  type Egress,
+  openEgress,
+  openUpstream,
+  tokenForm,
+} from "./egress-harness.ts";
 
 interface Seen {
   host: string;
@@ -120,6 +129,78 @@ test("an unmodified Gmail client that holds placeholders refreshes its token and
   expect(seen.every(({ host }) => host === gmail)).toBe(true);
   expect(reads).toBe(1);
 });
+
+test("an account's refresh token becomes access tokens outside the sandbox, and one that was revoked says so", async () => {
+  const tokens = "oauth2.googleapis.com";
+  await using stack = new AsyncDisposableStack();
+  const google = await createEmulator({
+    service: "google",
+    port: 0,
+    seed: {
+      google: {
+        users: [{ email: "owner@example.test", name: "Owner" }],
+        oauth_clients: [
+          {
+            client_id: "client",
+            client_secret: "hush",
+            name: "MiniMCP",
+            redirect_uris: ["http://127.0.0.1/done"],
+          },
+        ],
+      },
+    },
+  });
+  stack.defer(() => google.close());
+  const upstream = stack.use(
+    await openUpstream((request, response) => {
+      // The emulator has its endpoint under another path than Google.
+      if (request.url === "/token") request.url = "/oauth2/token";
+      routeTo({ [tokens]: google.url }, [])(request, response);
+    }),
+  );
+  const grant = {
+    endpoint: `https://${tokens}/token`,
+    clientId: "client",
+    clientSecret: "hush",
+    refreshToken: "revoked",
+  };
+  const options = { loopbackUpstreams: { [tokens]: upstream }, signal: AbortSignal.timeout(20_000) };
+  await expect(refreshAccessToken(grant, options)).rejects.toThrow("connect the account again");
+
+  const refreshToken = await signIn(google.url);
+  const { token, expiresAt } = await refreshAccessToken(
+    { ...grant, refreshToken },
+    { ...options, now: () => 0 },
+  );
+  expect(expiresAt).toBeGreaterThan(60_000);
+  const answer = await fetch(`${google.url}/gmail/v1/users/me/messages`, {
+    headers: { authorization: `Bearer ${token.toString()}` },
+  });
+  expect(answer.status).toBe(200);
+  const elsewhere = {
+    ...options,
+    loopbackUpstreams: {},
+    resolve: async () => [{ address: "127.0.0.1", family: 4 }],
+  };
+  await expect(refreshAccessToken(grant, elsewhere)).rejects.toThrow("not public");
+});
+
+/** Consents in the emulator's page, as a browser would. @returns the refresh token */
+async function signIn(url: string): Promise<string> {
+  const client = { client_id: "client", redirect_uri: "http://127.0.0.1/done" };
+  const consent = await fetch(`${url}/o/oauth2/v2/auth/callback`, {
+    method: "POST",
+    redirect: "manual",
+    body: new URLSearchParams({ ...client, email: "owner@example.test", scope: "openid email", state: "s" }),
+  });
+  const code = new URL(consent.headers.get("location") ?? "").searchParams.get("code") ?? "";
+  const granted = await fetch(`${url}/oauth2/token`, {
+    method: "POST",
+    body: new URLSearchParams({ ...client, client_secret: "hush", grant_type: "authorization_code", code }),
+  });
+  const { refresh_token: refreshToken } = (await granted.json()) as { refresh_token: string };
+  return refreshToken;
+}
 
 async function openEgressOf(
   upstreams: ReturnType<typeof routeTo>,

@@ -44,7 +44,7 @@ export interface Upstream extends AsyncDisposable {
 }
 
 /** An HTTPS server on loopback that has a certificate for whatever name it is asked by. */
-async function openUpstream(
+export async function openUpstream(
   handler: Handler,
   certify: (name: string) => string = (name) => name,
 ): Promise<Upstream> {

@@ -1,6 +1,8 @@
 // The attack: a hostile MCP server sends whatever could be read in one way by the broker's rules and in another by
 // whoever stands behind them.
+import { once } from "node:events";
 import { METHODS } from "node:http";
+import { connect as connectTls } from "node:tls";
 
 import { expect, test } from "vitest";
 
@@ -109,6 +111,19 @@ test("EGR-7: CONNECT to an allowed host at port 22, to an address, or into anoth
     expect(await sendRaw(egress, `CONNECT ${to} HTTP/1.1\r\nHost: ${to}\r\n\r\n`), to).toMatch(/ 40[03] /);
   }
   expect(egress.upstream.connections()).toBe(0);
+});
+
+test("a tunnel inside a tunnel is denied, and a child that resets it breaks nothing", async () => {
+  await using egress = await openEgress((_, response) => response.end("ok"));
+  const tunnel = await openTunnel(egress, `${github}:443`);
+  const secure = connectTls({ socket: tunnel, servername: github, ca: egress.broker.caCertificate });
+  secure.on("error", () => {});
+  secure.write(`CONNECT ${other}:443 HTTP/1.1\r\nHost: ${other}:443\r\n\r\n`);
+  const [answer] = await once(secure, "data");
+  expect(String(answer)).toMatch(/^HTTP\/1\.1 403 [^]*targetAmbiguous/);
+  tunnel.destroy();
+  await once(secure, "close");
+  expect((await ask(egress)).text).toBe("ok");
 });
 
 /** Each in the place of a path under a rule for `/repos`; `@` is the declared host. */

@@ -166,7 +166,7 @@ async function credentialsFor(
   // A child that shows no placeholder asks for no credential, and the key need not be opened.
   if (placeholder !== null && swapCredentials(rawHeaders, injection, placeholder, "").length === 0)
     return { headers: [], secrets: [] };
-  const secret = Buffer.from(await credential.get());
+  const secret = await credential.get();
   const text = secret.toString("latin1");
   const headers =
     placeholder === null

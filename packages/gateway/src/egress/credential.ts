@@ -27,7 +27,7 @@ export class Credential implements Disposable {
   readonly #now: () => number;
   readonly #end = new AbortController();
   #current: Current | null = null;
-  #reading: Promise<Buffer> | null = null;
+  #reading: Promise<void> | null = null;
   #isRejected = false;
   #failure: { at: number; refusal: Refusal } | null = null;
 
@@ -45,16 +45,23 @@ export class Credential implements Disposable {
   /**
    * However many ask, one read is under way; it goes on when one of them leaves.
    *
-   * @returns the secret itself: copy what must outlive the next wait
+   * @returns a copy, which the caller fills with zeros
    * @throws Refusal when there is none
    */
   async get(): Promise<Buffer> {
-    this.#end.signal.throwIfAborted();
-    const { expiresAt = null, secret } = this.#current ?? {};
-    if (secret && (expiresAt === null || expiresAt - expiryMarginMs > this.#now())) return secret;
-    if (this.#failure && this.#now() - this.#failure.at < failureMs) throw this.#failure.refusal;
-    this.#reading ??= this.#read().finally(() => (this.#reading = null));
-    return await this.#reading;
+    if (!this.#isUsable()) {
+      this.#end.signal.throwIfAborted();
+      if (this.#failure && this.#now() - this.#failure.at < failureMs) throw this.#failure.refusal;
+      this.#reading ??= this.#read().finally(() => (this.#reading = null));
+      await this.#reading;
+    }
+    if (!this.#current) throw new Refusal("credentialUnavailable");
+    return Buffer.from(this.#current.secret);
+  }
+
+  #isUsable(): boolean {
+    const { expiresAt } = this.#current ?? { expiresAt: 0 };
+    return expiresAt === null || expiresAt - expiryMarginMs > this.#now();
   }
 
   /**
@@ -72,13 +79,13 @@ export class Credential implements Disposable {
     return true;
   }
 
-  async #read(): Promise<Buffer> {
+  async #read(): Promise<void> {
     const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(this.#timeoutMs)]);
     const aborted = new Promise<never>((_, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
     });
     try {
-      return await Promise.race([this.#open(signal), aborted]);
+      await Promise.race([this.#open(signal), aborted]);
     } catch (cause) {
       const refusal = new Refusal("credentialUnavailable", { cause });
       this.#failure = { at: this.#now(), refusal };
@@ -86,7 +93,7 @@ export class Credential implements Disposable {
     }
   }
 
-  async #open(signal: AbortSignal): Promise<Buffer> {
+  async #open(signal: AbortSignal): Promise<void> {
     const source = this.#source;
     const { token, expiresAt } =
       "readToken" in source
@@ -101,7 +108,6 @@ export class Credential implements Disposable {
     this.#current = { secret: token, readAt: this.#now(), expiresAt, isReplacement: this.#isRejected };
     this.#isRejected = false;
     this.#failure = null;
-    return token;
   }
 
   #forget(): void {

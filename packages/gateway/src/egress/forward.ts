@@ -93,6 +93,24 @@ export function forward(
       }
     }
 
+    function beginAnswer(status: number, raw: string[]): void {
+      const announcedBytes = Number(headerValues(raw, "content-length")[0] ?? 0);
+      if (announcedBytes > limits.responseBytes && request.method !== "HEAD")
+        return fail(new Refusal("responseTooLarge"));
+      const headers = forwardResponseHeaders(raw);
+      for (let i = 1; i < headers.length; i += 2) headers[i] = redactText(headers[i] ?? "", request.secrets);
+      request.adaptHeaders(headers);
+      decision.status = status;
+      response.sendDate = false;
+      try {
+        response.writeHead(status, headers);
+      } catch (cause) {
+        return fail(new Refusal("upstreamInvalid", { cause }));
+      }
+      // The head of a stream goes out before its first event.
+      response.flushHeaders();
+    }
+
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(started) {
         controller = started;
@@ -103,25 +121,8 @@ export function forward(
         if (status < 200) return;
         clearTimeout(idle);
         idle = setTimeout(onTimeout, limits.idleTimeoutMs);
-        if (status === 401 && request.retriesUnauthorized) {
-          isUnauthorized = true;
-          return;
-        }
-        const raw = textOf(started.rawHeaders);
-        if (
-          Number(headerValues(raw, "content-length")[0] ?? 0) > limits.responseBytes &&
-          request.method !== "HEAD"
-        )
-          return fail(new Refusal("responseTooLarge"));
-        const headers = forwardResponseHeaders(raw);
-        for (let i = 1; i < headers.length; i += 2)
-          headers[i] = redactText(headers[i] ?? "", request.secrets);
-        request.adaptHeaders(headers);
-        decision.status = status;
-        response.sendDate = false;
-        response.writeHead(status, headers);
-        // The head of a stream goes out before its first event.
-        response.flushHeaders();
+        if (status === 401 && request.retriesUnauthorized) isUnauthorized = true;
+        else beginAnswer(status, textOf(started.rawHeaders));
       },
       onResponseData(started, chunk) {
         idle.refresh();
@@ -147,7 +148,8 @@ export function forward(
         response.end(redactor?.end());
       },
       onResponseError(_, error) {
-        fail(error instanceof Refusal ? error : new Refusal(reasonOf(error), { cause: error }));
+        if (error instanceof Refusal) return fail(error);
+        fail(new Refusal(reasonOf(error), { cause: plainCause(error, request.secrets) }));
       },
     };
     const { method, path, headers, body } = request;
@@ -169,6 +171,11 @@ export function forward(
       fail(new Refusal("malformedRequest", { cause }));
     }
   });
+}
+
+/** Undici's errors carry pieces of the answer along, in which an upstream may have repeated the secret. */
+function plainCause(error: NodeJS.ErrnoException, secrets: readonly Buffer[]): Error {
+  return new Error(redactText(`${error.name} ${error.code ?? ""}: ${error.message}`, secrets));
 }
 
 /** Errors of certificates, as OpenSSL and Node name them. */

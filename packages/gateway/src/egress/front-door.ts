@@ -52,6 +52,8 @@ export async function openFrontDoor(options: FrontDoorOptions): Promise<AsyncDis
   });
   // By default Node drops headers after the 2,000th without a word; their size is bounded already.
   server.maxHeadersCount = 0;
+  // Beyond what is refused in words, connections are dropped: the words take a moment each.
+  server.maxConnections = limits.connections * 2;
   // What a plain HTTP server does with a connection; here it waits until the first byte has told what comes.
   const [serveHttp] = server.listeners("connection") as ((socket: Duplex) => void)[];
   if (!serveHttp) throw new Error("this Node's HTTP server takes no connections");
@@ -111,6 +113,8 @@ export async function openFrontDoor(options: FrontDoorOptions): Promise<AsyncDis
         socket.destroy();
         return;
       }
+      // The HTTP server takes its own listener away from what becomes a tunnel.
+      socket.on("error", () => {});
       const { host } = readAuthority(socket.servername);
       peers.set(socket, peer ?? { host, port: rules.portOf(host) });
       serveHttp?.call(server, socket);

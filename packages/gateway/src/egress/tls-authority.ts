@@ -6,6 +6,8 @@ import { createSecureContext, type SecureContext } from "node:tls";
 
 import * as x509 from "@peculiar/x509";
 
+import { Refusal } from "./refusal.ts";
+
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 /** Longer than any instance lives, so that no leap of the clock makes a certificate old; the key is gone long before. */
 const validityMs = 30 * 24 * 60 * 60 * 1_000;
@@ -19,7 +21,7 @@ export interface TlsAuthority {
    * The certificate and key with which the broker answers as `host`. Names outside the rules get one too: the denial
    * could not be read otherwise. Hence no name constraints, which would forbid it.
    *
-   * @throws when too many names were asked for
+   * @throws Refusal when too many names were asked for
    */
   contextFor(host: string): Promise<SecureContext>;
 }
@@ -85,7 +87,7 @@ export async function createTlsAuthority(now: () => number): Promise<TlsAuthorit
     async contextFor(host) {
       const known = contexts.get(host);
       if (known) return await known;
-      if (contexts.size >= nameLimit) throw new Error("certificates were asked for too many names");
+      if (contexts.size >= nameLimit) throw new Refusal("hostNotAllowed");
       const context = issue(host);
       contexts.set(host, context);
       return await context;
