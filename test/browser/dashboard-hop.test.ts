@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, createAdmin, password } from "../support/accounts.ts";
 import { type RunningDashboard, startDashboard } from "../support/dashboard.ts";
 import { type Product, startProduct } from "../support/product.ts";
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 
 /*
  * The attack: somebody writes another address into the audit trail, or hides behind the dashboard's. A program of the

@@ -1,7 +1,7 @@
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser, password } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
 import { hasChromium, type RunningDashboard, startChromium, startDashboard } from "../support/dashboard.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { eventually } from "../security/support/eventually.ts";
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";

@@ -4,7 +4,7 @@ import { defaultSettings, type InstanceFeed, openInstanceFeed } from "@minimcp/c
 import { type Database, openDatabase } from "@minimcp/db";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 /*

@@ -4,7 +4,7 @@ import { bundles } from "@minimcp/connectors";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { eventually } from "../security/support/eventually.ts";
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { query } from "../support/call.ts";
 import {

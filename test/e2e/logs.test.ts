@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { mutate } from "../support/call.ts";
 import { addType, callTool, createInstance, findBundle, type Instance } from "../support/instances.ts";

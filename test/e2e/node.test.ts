@@ -8,7 +8,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { eventually } from "../security/support/eventually.ts";
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { query } from "../support/call.ts";
 import { addType, createInstance, findBundle, type Instance } from "../support/instances.ts";

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser, password } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
 import { createInstance, echo, send } from "../support/instances.ts";

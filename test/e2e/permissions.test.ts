@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { openServices, type Services } from "../security/support/services.ts";
 import { eventually } from "../security/support/eventually.ts";
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { openTokenForge } from "../security/support/token-forge.ts";
 import { type Account, createAdmin, createUser, openSession } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { addIdleNode } from "../security/support/idle-node.ts";
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { addType, findBundle } from "../support/instances.ts";
@@ -67,11 +67,11 @@ test("a node has so many places for everybody; beyond that nothing is stored, an
 test("a node takes no more than it has room for; the others wait until there is room", async () => {
   const users = await Promise.all([createUser(product, admin), createUser(product, admin)]);
   await addIdleNode(product.database.ownerUrl);
-  const made = [];
+  const made: { id: string; token: string }[] = [];
   for (const user of [0, 0, 0, 1, 1, 1]) {
     const account = users[user] as Account;
     const { data } = await create(account, { type: "plain" });
-    made.push({ id: data.instance.id as string, token: account.token });
+    made.push({ id: data.instance.id, token: account.token });
   }
   const held = async () =>
     (

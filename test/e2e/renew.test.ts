@@ -5,7 +5,7 @@ import { openDatabase } from "@minimcp/db";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { eventually } from "../security/support/eventually.ts";
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import {

@@ -6,7 +6,7 @@ import { TRPCError } from "@trpc/server";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { openServices, type Services } from "../security/support/services.ts";
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";

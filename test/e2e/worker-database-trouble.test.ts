@@ -2,7 +2,7 @@ import { mintToken } from "@minimcp/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { eventually } from "../security/support/eventually.ts";
-import { connected, run } from "../security/support/sql.ts";
+import { connected, run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
 import {

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { connected, dump, refusal, run } from "./support/sql.ts";
+import { connected, dump, refusal, run } from "../support/sql.ts";
 
 // The attack: whoever did something and got hold of a role of the product now wants it not to have happened, to have
 // been somebody else, or to have happened when it did not. The audit trail grows at its end through one function, and

@@ -6,7 +6,7 @@ import { type Account, createAdmin, createUser, password } from "../support/acco
 import { mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { eventually } from "./support/eventually.ts";
-import { connected, dump, run } from "./support/sql.ts";
+import { connected, dump, run } from "../support/sql.ts";
 
 // The fault, or the attack: what a control needs is taken away. Without its database or its audit trail the API does
 // not guess and does not go on unrecorded: it refuses with 503 and a time to come back, changes nothing, tells nothing

@@ -5,7 +5,7 @@ import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { addIdleNode } from "./support/idle-node.ts";
 import { send } from "./support/raw-http.ts";
-import { run } from "./support/sql.ts";
+import { run } from "../support/sql.ts";
 
 // The attack: everything that nobody thought of. Whatever is sent, the API refuses or does it; it never answers that it
 // broke, and it answers the next honest call.

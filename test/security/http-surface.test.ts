@@ -6,7 +6,7 @@ import { mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { startAnotherApi } from "./support/another-api.ts";
 import { send } from "./support/raw-http.ts";
-import { run } from "./support/sql.ts";
+import { run } from "../support/sql.ts";
 
 // The attack: a page of another origin, a name that was rebound to this machine, a proxy header that anybody can write,
 // a request that is no request. What the API says of itself must not depend on who asks or on whether it is refused.

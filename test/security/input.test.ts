@@ -5,7 +5,7 @@ import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { addType } from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { addIdleNode } from "./support/idle-node.ts";
-import { dump, run } from "./support/sql.ts";
+import { dump, run } from "../support/sql.ts";
 
 // The attack: whatever a caller can put into an input. A field that nobody reads could be one that somebody reads later
 // (mass assignment); a number that is coerced, a name that becomes an environment variable, a text that ends up in a

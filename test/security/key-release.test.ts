@@ -17,7 +17,7 @@ import { mutate, query } from "../support/call.ts";
 import { addType, createInstance, moveDeadline } from "../support/instances.ts";
 import { type Product, startProduct, testMasterKey } from "../support/product.ts";
 import { addIdleNode } from "./support/idle-node.ts";
-import { dump, findSecret, run } from "./support/sql.ts";
+import { dump, findSecret, run } from "../support/sql.ts";
 
 // The attack: somebody who can speak as a worker, or who has changed what is stored, wants an API key opened that is
 // not to be opened now: of an instance that another node holds, that is over, or whose key its owner has deleted.

@@ -6,7 +6,7 @@ import { createAdmin } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { makeDeployment } from "../support/deployment.ts";
 import { createInstance, echo, send } from "../support/instances.ts";
-import { run } from "./support/sql.ts";
+import { run } from "../support/sql.ts";
 
 // The attack: whoever holds a token that was just revoked keeps the node from hearing of it. What a node remembers of a
 // token must not outlive its proof that it has heard of every revoke.

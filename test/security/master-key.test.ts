@@ -13,7 +13,7 @@ import { type Account, createAdmin } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
 import { type Product, startProduct, testMasterKey } from "../support/product.ts";
 import { startAnotherApi } from "./support/another-api.ts";
-import { dump, run } from "./support/sql.ts";
+import { dump, run } from "../support/sql.ts";
 
 // The fault: the API is started with a master key that is not the one its data is sealed with, as after a restore or a
 // mistyped rotation. Going on would seal new things under a key that nobody meant to keep. It refuses, says which key

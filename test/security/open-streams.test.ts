@@ -11,7 +11,7 @@ import { addType, callTool, createInstance, findBundle, type Instance } from "..
 import { type Product, startProduct } from "../support/product.ts";
 import { refusalOf, type StreamEvent, subscribe, type Subscription } from "../support/subscribe.ts";
 import { startAnotherApi } from "./support/another-api.ts";
-import { run } from "./support/sql.ts";
+import { run } from "../support/sql.ts";
 import { openTokenForge } from "./support/token-forge.ts";
 
 // The attack: whoever opened a stream goes on reading with a credential that has died since, because nobody asks again

@@ -6,7 +6,7 @@ import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { addIdleNode } from "./support/idle-node.ts";
-import { run } from "./support/sql.ts";
+import { run } from "../support/sql.ts";
 
 // The attack: somebody signs in honestly and then names things that belong to somebody else (broken object level
 // authorization, the first of OWASP's list for APIs). They must not get at them, nor even learn that they exist; and

@@ -7,7 +7,7 @@ import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { mutate } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { addIdleNode } from "./support/idle-node.ts";
-import { connected, openPool, refusal, run } from "./support/sql.ts";
+import { connected, openPool, refusal, run } from "../support/sql.ts";
 
 // The attack: a hole in the code above, such as a query that forgot its owner, or an injection that runs statements of
 // the attacker's choice as the API's or the worker's role. PostgreSQL itself must then give out no more than that role

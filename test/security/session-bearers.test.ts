@@ -5,7 +5,7 @@ import { mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { subscribe } from "../support/subscribe.ts";
 import { eventually } from "./support/eventually.ts";
-import { dump, findSecret, run } from "./support/sql.ts";
+import { dump, findSecret, run } from "../support/sql.ts";
 
 // The attack: a session bearer, which a server holds for a browser, is stolen, guessed, bent, or used on after its session
 // should be over.

@@ -4,7 +4,7 @@ import { type Account, createAdmin, createUser, signIn } from "../support/accoun
 import { type CallAnswer, mutate, query } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { eventually } from "./support/eventually.ts";
-import { run } from "./support/sql.ts";
+import { run } from "../support/sql.ts";
 
 // The attack: a copied token. A refresh token works once, so that a copy shows itself the moment both copies are used;
 // an access token is worth nothing a second after its session, its account or its privileges are gone, although it says

@@ -5,7 +5,7 @@ import { type Account, createAdmin, createUser, password } from "../support/acco
 import { type CallAnswer, mutate } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { startAnotherApi } from "./support/another-api.ts";
-import { dump, findSecret, run } from "./support/sql.ts";
+import { dump, findSecret, run } from "../support/sql.ts";
 
 // The attack: finding out who has an account, guessing a password, or taking the service down with guesses.
 

@@ -9,7 +9,7 @@ import { type Account, createAdmin, password } from "../support/accounts.ts";
 import { type CallAnswer, mutate } from "../support/call.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { startAnotherApi } from "./support/another-api.ts";
-import { run } from "./support/sql.ts";
+import { run } from "../support/sql.ts";
 
 // The attack: getting an account that nobody meant to give, or more of one. An invitation is good for one account, for
 // its own address and for its time, and it alone decides the role.

@@ -11,7 +11,7 @@ import { addType } from "../support/instances.ts";
 import { type Product, startProduct, testMasterKey } from "../support/product.ts";
 import { startAnotherApi } from "./support/another-api.ts";
 import { addIdleNode } from "./support/idle-node.ts";
-import { dump, findSecret, run } from "./support/sql.ts";
+import { dump, findSecret, run } from "../support/sql.ts";
 
 // The attack: somebody holds a copy of the whole database, the whole log, or everything that the API ever answered.
 // A secret that was entrusted to the product is in none of them.

@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { run } from "../security/support/sql.ts";
+import { run } from "../support/sql.ts";
 import { type Account, createAdmin } from "../support/accounts.ts";
 import { mutate } from "../support/call.ts";
 import {

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { bundles } from "@minimcp/connectors";
 import type { ServerBundle } from "@minimcp/worker/start";
 
-import { run } from "../security/support/sql.ts";
+import { run } from "./sql.ts";
 import type { Account } from "./accounts.ts";
 import { mutate } from "./call.ts";
 

@@ -1,4 +1,4 @@
-import { run } from "./sql.ts";
+import { run } from "../../support/sql.ts";
 
 /** A node that says it is alive and runs nothing: instances can be created, and stay as they were created. */
 export async function addIdleNode(ownerUrl: string): Promise<void> {

@@ -5,7 +5,7 @@ import { decodeJwt, importPKCS8, type JWK, type JWTHeaderParameters, type JWTPay
 
 import type { Account } from "../../support/accounts.ts";
 import { type Product, testMasterKey } from "../../support/product.ts";
-import { run } from "./sql.ts";
+import { run } from "../../support/sql.ts";
 
 export interface TokenForge {
   kid: string;
