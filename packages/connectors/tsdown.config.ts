@@ -20,18 +20,35 @@ const oneFile: UserConfig = {
   deps: { alwaysBundle: () => true, onlyBundle: false },
 };
 
+/** The adapter, and what it has Node load before a server that calls an upstream. */
+export function bundleAdapter(directory: string): UserConfig[] {
+  return [
+    {
+      ...oneFile,
+      entry: { server: "src/adapter/main.ts" },
+      outDir: directory,
+      hooks: { "build:done": () => writeFile(`${directory}/package.json`, '{ "type": "module" }\n') },
+    },
+    {
+      ...oneFile,
+      entry: { preload: "src/egress/preload.ts" },
+      // `--require` of CommonJS starts no module loader before the server's own.
+      format: "cjs",
+      outExtensions: () => ({ js: ".cjs" }),
+      outDir: directory,
+      // The adapter lies there already.
+      clean: false,
+    },
+  ];
+}
+
 /**
  * A bundle is a directory that the pool mounts read-only into a sandbox, where there is no `node_modules`: the
  * adapter, the server it wraps, and the files that server reads.
  */
 export function bundleEverything(directory: string): UserConfig[] {
   return [
-    {
-      ...oneFile,
-      entry: { server: "src/stdio/server.ts" },
-      outDir: directory,
-      hooks: { "build:done": () => writeFile(`${directory}/package.json`, '{ "type": "module" }\n') },
-    },
+    ...bundleAdapter(directory),
     {
       ...oneFile,
       entry: { stdio: `${everything}/dist/transports/stdio.js` },

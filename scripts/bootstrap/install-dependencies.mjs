@@ -48,6 +48,9 @@ export async function installDependencies(needs) {
   process.stderr.write(`Installed in ${Math.round((performance.now() - startedAt) / 1000)} s.\n`);
 }
 
+/** What only tests and generated documents need: most of what there is to download. */
+const testing = ["@minimcp/test", "@minimcp/third-party", "@minimcp/typedoc"];
+
 /** @param {"product" | "everything"} scope */
 async function install(scope) {
   const { packageManager } = JSON.parse(readFileSync(join(repositoryRoot, "package.json"), "utf8"));
@@ -64,7 +67,7 @@ async function install(scope) {
       // Where the store has moved, as with another HOME, pnpm lays everything out anew; without a terminal it would not.
       // An option, because pnpm reads this setting from no environment.
       "--config.confirm-modules-purge=false",
-      ...(scope === "product" ? ["--filter", "!@minimcp/test", "--filter", "!@minimcp/typedoc"] : []),
+      ...(scope === "product" ? testing.flatMap((name) => ["--filter", `!${name}`]) : []),
     ],
     {
       // A user's ignore-scripts=true would also skip the script that fetches Node.

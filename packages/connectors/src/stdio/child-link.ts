@@ -1,9 +1,7 @@
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import type { Readable, Writable } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
-
 import type { Implementation, ServerCapabilities } from "@modelcontextprotocol/server";
 
+import { type Launch, ServerProcess } from "../adapter/server-process.ts";
+import { splitLines } from "../adapter/split-lines.ts";
 import {
   ChildGoneError,
   connectionClosed,
@@ -18,7 +16,6 @@ import {
   RequestTimeoutError,
   RpcError,
 } from "./json-rpc.ts";
-import { splitLines } from "./split-lines.ts";
 
 /** What a stdio server said about itself in its answer to `initialize`. */
 export interface ChildHello {
@@ -30,14 +27,7 @@ export interface ChildHello {
 /** The newest revision that stdio servers speak with a handshake; a server answers with the one it knows. */
 const handshakeVersion = "2025-11-25";
 
-const stderrLineBytes = 16 * 1024;
-/** How long the server may take to end after SIGTERM, before SIGKILL. */
-const stopGraceMs = 300;
-
-export interface ChildLinkOptions {
-  /** Program and arguments; started without a shell, in the directory and environment of this process. */
-  command: string;
-  args: readonly string[];
+export interface ChildLinkOptions extends Launch {
   /** Takes one line of the adapter's own log. */
   log: (line: string) => void;
   /** Takes one line that the server wrote to its standard error; longer ones are broken at 16 KiB. */
@@ -78,7 +68,7 @@ interface PendingRequest {
  */
 export class ChildLink implements AsyncDisposable {
   readonly #options: ChildLinkOptions;
-  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #server: ServerProcess;
   readonly #pending = new Map<number, PendingRequest>();
   readonly #maxLineBytes: number;
   #lastId = 0;
@@ -91,15 +81,12 @@ export class ChildLink implements AsyncDisposable {
   constructor(options: ChildLinkOptions) {
     this.#options = options;
     this.#maxLineBytes = options.maxLineBytes ?? 16 * 1024 * 1024;
-    this.#child = spawn(options.command, options.args, { stdio: ["pipe", "pipe", "pipe"] });
-    this.exited = this.#watchExit();
-    // Writing to a server that just died fails here; `exited` says what happened.
-    this.#child.stdin.on("error", () => {});
-    this.#child.stdout.on("data", this.#createReader());
-    this.#child.stderr.on(
-      "data",
-      splitLines(stderrLineBytes, (piece) => options.onStderrLine(piece.toString())),
-    );
+    this.#server = new ServerProcess(options, options.onStderrLine);
+    this.exited = this.#server.exited.then((how) => {
+      this.#refuseRequests(`The MCP server ${how}; it is being started again, repeat the request`);
+      return how;
+    });
+    this.#server.stdout.on("data", this.#createReader());
   }
 
   /**
@@ -158,40 +145,13 @@ export class ChildLink implements AsyncDisposable {
 
   /** Ends the server at once, whatever signals it ignores. */
   kill(): void {
-    this.#child.kill("SIGKILL");
+    this.#server.kill();
   }
 
   /** Answers all open requests with an error, asks the server to end, and kills it when it does not. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#refuseRequests("The MCP server is being stopped");
-    this.#child.stdin.end();
-    this.#child.kill("SIGTERM");
-    const timer = new AbortController();
-    await Promise.race([
-      this.exited,
-      delay(stopGraceMs, undefined, { signal: timer.signal }).catch(() => {}),
-    ]);
-    timer.abort();
-    this.kill();
-    await this.exited;
-  }
-
-  async #watchExit(): Promise<string> {
-    const { promise, resolve } = Promise.withResolvers<string>();
-    this.#child.once("error", (error) => resolve(`could not be started: ${error.message}`));
-    this.#child.once("close", (code, signal) =>
-      resolve(signal ? `was ended by ${signal}` : `exited with code ${code}`),
-    );
-    this.#child.once("exit", () => {
-      // "close" waits for all who hold the pipes: a grandchild that lives on must not hide the death.
-      setTimeout(() => {
-        this.#child.stdout.destroy();
-        this.#child.stderr.destroy();
-      }, 500).unref();
-    });
-    const how = await promise;
-    this.#refuseRequests(`The MCP server ${how}; it is being started again, repeat the request`);
-    return how;
+    await this.#server[Symbol.asyncDispose]();
   }
 
   #createReader(): (chunk: Buffer) => void {
@@ -290,7 +250,7 @@ export class ChildLink implements AsyncDisposable {
   }
 
   #write(message: JsonObject): void {
-    this.#child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
+    this.#server.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
   }
 }
 
