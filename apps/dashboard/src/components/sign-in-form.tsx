@@ -22,8 +22,14 @@ export function SignInForm() {
     if (signedIn !== undefined) window.location.assign("/");
   }
 
+  // By POST: sent before the scripts have come, what is typed would else stand in the address.
   return (
-    <form aria-labelledby={headingId} className="grid gap-4" onSubmit={(event) => void submit(event)}>
+    <form
+      method="post"
+      aria-labelledby={headingId}
+      className="grid gap-4"
+      onSubmit={(event) => void submit(event)}
+    >
       <h2 id={headingId} className="sr-only">
         Your account
       </h2>

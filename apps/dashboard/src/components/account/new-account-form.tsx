@@ -27,8 +27,14 @@ export function NewAccountForm({ codeRemedy }: { codeRemedy: string }) {
     if (created !== undefined) window.location.assign("/");
   }
 
+  // By POST: sent before the scripts have come, what is typed would else stand in the address.
   return (
-    <form aria-label="Your account" className="grid gap-4" onSubmit={(event) => void submit(event)}>
+    <form
+      method="post"
+      aria-label="Your account"
+      className="grid gap-4"
+      onSubmit={(event) => void submit(event)}
+    >
       {code === null && (
         <Field
           label="Invitation code"

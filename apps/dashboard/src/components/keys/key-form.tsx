@@ -34,12 +34,13 @@ export function KeyForm() {
     router.refresh();
   }
 
+  // By POST: sent before the scripts have come, what is typed would else stand in the address.
   return (
     <Card aria-labelledby={`${id}-heading`}>
       <h2 id={`${id}-heading`} className="font-semibold">
         Add a key
       </h2>
-      <form className="mt-4 grid gap-4 sm:grid-cols-2" onSubmit={(event) => void submit(event)}>
+      <form method="post" className="mt-4 grid gap-4 sm:grid-cols-2" onSubmit={(event) => void submit(event)}>
         <div className="grid content-start gap-1.5">
           <label htmlFor={`${id}-provider`} className="text-sm font-medium">
             Service
