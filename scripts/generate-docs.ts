@@ -8,20 +8,16 @@ import { dirname, join } from "node:path";
 import { repositoryRoot } from "./bootstrap/paths.mjs";
 import { describeConfiguration } from "./docs/describe-configuration.ts";
 import { describePermissions } from "./docs/describe-permissions.ts";
-import { describeProcedures } from "./docs/describe-procedures.ts";
 import { describeSdk } from "./docs/describe-sdk.ts";
 
-const pages: Record<string, () => Promise<string> | string> = {
-  "docs/configuration.md": describeConfiguration,
-  "docs/permissions.md": describePermissions,
-  "docs/sdk/client.md": () => describeSdk("index"),
-  "docs/sdk/procedures.md": describeProcedures,
-  "docs/sdk/react.md": () => describeSdk("react"),
+const pages: Record<string, string> = {
+  "docs/configuration.md": await describeConfiguration(),
+  "docs/permissions.md": describePermissions(),
+  ...(await describeSdk()),
 };
 
 const onlyCheck = process.argv.includes("--check");
-for (const [path, describe] of Object.entries(pages)) {
-  const page = await describe();
+for (const [path, page] of Object.entries(pages)) {
   const file = join(repositoryRoot, path);
   if (!onlyCheck) {
     await mkdir(dirname(file), { recursive: true });

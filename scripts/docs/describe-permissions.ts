@@ -20,7 +20,7 @@ administrator too. One that ends in \`:any\` reaches every user's.
 ${renderTable(["procedure", "kind", "permission", "held by"], rows)}`;
 }
 
-function describeHolders(holders: (typeof permissionTable)[keyof typeof permissionTable]): string {
+export function describeHolders(holders: (typeof permissionTable)[keyof typeof permissionTable]): string {
   if (holders.anonymous) return "everybody, signed in or not";
   return [...holders.roles, ...(holders.system ? ["the system"] : [])].join(", ");
 }

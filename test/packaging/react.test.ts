@@ -17,12 +17,17 @@ import { readReactRecipe } from "./support/recipe.ts";
 /** Renders the recipe's page to the end, which waits for what it reads, before and after something changes. */
 const program = `
 import { isReason } from "@minimcp/client";
+import { useSubscription } from "@minimcp/client/react";
 import { MutationObserver } from "@tanstack/react-query";
 import { createElement } from "react";
 import { prerender } from "react-dom/static";
 
 import { App } from "./app.js";
 import { client, minimcp, queryClient } from "./minimcp.js";
+
+export function useState(id: string): string | undefined {
+  return useSubscription(minimcp.mcp.watch.subscriptionOptions({ id })).data?.state;
+}
 
 async function show() {
   const { prelude } = await prerender(createElement(App));

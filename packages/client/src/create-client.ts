@@ -25,12 +25,14 @@ interface ConnectionOptions {
   maxRetryWaitMs?: number | undefined;
 }
 
+/** Calls as whoever a token belongs to, or as nobody. */
 export interface TokenOptions extends ConnectionOptions {
   /** A bearer token that the calls carry. Without it, and without a store, only public procedures work. */
   token?: string | undefined;
   store?: undefined;
 }
 
+/** Calls as whoever signs in. */
 export interface StoreOptions extends ConnectionOptions {
   /**
    * Where the tokens of a sign-in are kept. Calls carry them and refresh them in time; `auth.signIn` fills the
@@ -40,15 +42,11 @@ export interface StoreOptions extends ConnectionOptions {
   token?: undefined;
 }
 
+/** Who calls, and how. */
 export type ClientOptions = TokenOptions | StoreOptions;
 
-/**
- * Every procedure of the server, as `client.mcp.create.mutate(input, { signal })`. They throw MiniMcpError.
- *
- * Subscriptions (`client.mcp.watch.subscribe(input, { onData, onError })`) come back by themselves after a lost
- * connection; `watch`, `watchAll` and `logs` are the same to go through with `for await`.
- */
-export type MiniMcpClient = TRPCClient<AppRouter> & {
+/** What a client does for an instance beside the procedures. */
+export interface InstanceMethods {
   /**
    * Waits until an instance serves.
    * @throws MiniMcpError `client.instanceFailed`, `client.instanceEnded`, `client.timeout`, `client.aborted`
@@ -57,14 +55,29 @@ export type MiniMcpClient = TRPCClient<AppRouter> & {
   /**
    * An instance as it is, and again at each change, until it is over.
    * @throws MiniMcpError `mcp.notFound`, `stream.limitReached`, `client.aborted`, or what a connection fails with
-   * @example for await (const { state, calls } of client.watch(instance)) console.log(state, calls);
+   * @example
+   * ```ts
+   * import type { InstanceView, MiniMcpClient } from "@minimcp/client";
+   *
+   * export async function follow(client: MiniMcpClient, instance: InstanceView): Promise<void> {
+   *   for await (const { state, calls } of client.watch(instance)) console.log(state, calls);
+   * }
+   * ```
    */
   watch(instance: Pick<InstanceView, "id">, options?: StreamOptions): AsyncIterable<InstanceView>;
   /** The list of your live instances, newest first, as it is, and again as a whole at each change. */
   watchAll(options?: StreamOptions): AsyncIterable<InstanceView[]>;
   /** What an instance's process wrote, redacted: what is kept of it, then each line as it comes, until it is over. */
   logs(instance: Pick<InstanceView, "id">, options?: LogOptions): AsyncIterable<LogLineView>;
-};
+}
+
+/**
+ * Every procedure of the server, as `client.mcp.create.mutate(input, { signal })`. They throw MiniMcpError.
+ *
+ * Subscriptions (`client.mcp.watch.subscribe(input, { onData, onError })`) come back by themselves after a lost
+ * connection; `watch`, `watchAll` and `logs` are the same to go through with `for await`.
+ */
+export type MiniMcpClient = TRPCClient<AppRouter> & InstanceMethods;
 
 export interface LogOptions extends StreamOptions {
   /** False gives what is kept and ends there. @default true */
@@ -75,6 +88,15 @@ export interface LogOptions extends StreamOptions {
 
 /**
  * Connects to a MiniMCP server. Nothing is sent before the first call.
+ * @example
+ * ```ts
+ * import { createMiniMcpClient, memoryStore } from "@minimcp/client";
+ *
+ * const client = createMiniMcpClient({ url: "http://127.0.0.1:5000", store: memoryStore() });
+ * await client.auth.signIn.mutate({ email: "you@example.com", password: "four unrelated words together" });
+ * const created = await client.mcp.create.mutate({ type: "everything", expirationMinutes: 60 });
+ * await client.waitUntilReady(created.instance);
+ * ```
  * @throws TypeError for a url that is not http(s)
  */
 export function createMiniMcpClient(options: ClientOptions): MiniMcpClient {
@@ -98,7 +120,7 @@ export function createMiniMcpClient(options: ClientOptions): MiniMcpClient {
     const { signal, onConnectionState } = streaming;
     for await (const { data } of open({ path, input, signal, onConnectionState })) yield data as T;
   }
-  const ours: Pick<MiniMcpClient, "waitUntilReady" | "watch" | "watchAll" | "logs"> = {
+  const ours: InstanceMethods = {
     waitUntilReady: ({ id }, waiting = {}) =>
       waitUntilReady((signal) => procedures.mcp.get.query({ id }, signal && { signal }), waiting),
     watch: ({ id }, streaming) => values("mcp.watch", { id }, streaming),

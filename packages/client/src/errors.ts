@@ -50,7 +50,18 @@ export class MiniMcpError extends Error {
 
 /**
  * Tells whether something thrown is a MiniMcpError for one of these reasons.
- * @example if (isReason(error, "apiKey.notFound")) …
+ * @example
+ * ```ts
+ * import { isReason, type MiniMcpClient } from "@minimcp/client";
+ *
+ * export async function deleteIfThere(client: MiniMcpClient, id: string): Promise<void> {
+ *   try {
+ *     await client.apiKey.delete.mutate({ id });
+ *   } catch (error) {
+ *     if (!isReason(error, "apiKey.notFound")) throw error;
+ *   }
+ * }
+ * ```
  */
 export function isReason<Reason extends MiniMcpErrorReason>(
   error: unknown,

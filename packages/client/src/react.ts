@@ -15,6 +15,7 @@ export type MiniMcpQueries = TRPCOptionsProxy<AppRouter>;
  * to invalidate them. What fails is a MiniMcpError: ask it with `isReason`.
  * @param options.queryClient the one that the page's `QueryClientProvider` provides
  * @example
+ * ```ts
  * import { createMiniMcpClient, isReason, memoryStore } from "@minimcp/client";
  * import { createMiniMcpQueries } from "@minimcp/client/react";
  * import { QueryClient, useQuery } from "@tanstack/react-query";
@@ -27,6 +28,7 @@ export type MiniMcpQueries = TRPCOptionsProxy<AppRouter>;
  *   const { data, error } = useQuery(minimcp.mcp.list.queryOptions({ live: true }));
  *   return { instances: data?.items ?? [], signedOut: isReason(error, "auth.signInRequired") };
  * }
+ * ```
  */
 export function createMiniMcpQueries(options: {
   client: MiniMcpClient;

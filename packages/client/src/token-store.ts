@@ -10,7 +10,19 @@ export interface StoredTokens {
   refreshAtMs: number;
 }
 
-/** Where a client keeps its tokens: memory, a file, a browser's storage. Several clients may share one. */
+/**
+ * Where a client keeps its tokens: memory, a file, a browser's storage. Several clients may share one.
+ * @example
+ * ```ts
+ * import type { TokenStore } from "@minimcp/client";
+ *
+ * export const store: TokenStore = {
+ *   read: async () => JSON.parse(localStorage.getItem("minimcp") ?? "null"),
+ *   write: async (tokens) => localStorage.setItem("minimcp", JSON.stringify(tokens)),
+ *   lock: (work) => navigator.locks.request("minimcp", work),
+ * };
+ * ```
+ */
 export interface TokenStore {
   read(): Promise<StoredTokens | null>;
   /** @param tokens null when there is no session any more */

@@ -8,7 +8,7 @@ import {
 import { TRPCError } from "@trpc/server";
 import { ZodError } from "zod";
 
-const codes = {
+export const codes = {
   invalid: "BAD_REQUEST",
   unauthenticated: "UNAUTHORIZED",
   forbidden: "FORBIDDEN",

@@ -9,7 +9,10 @@ import { apiKeyColumns, type ApiKeyView } from "./api-key-view.ts";
 export const ApiKeyId = z.strictObject({ id: z.uuid() });
 export type ApiKeyId = z.infer<typeof ApiKeyId>;
 
-/** @throws NotFound (`apiKey.notFound`), the same for a key of somebody else */
+/**
+ * One of the caller's keys.
+ * @throws NotFound (`apiKey.notFound`), the same for a key of somebody else
+ */
 export async function getApiKey(ctx: Context, input: ApiKeyId): Promise<ApiKeyView> {
   const { userId } = requireUser(ctx);
   const [view] = await ctx.db.as(databaseActor(ctx.principal), (tx) =>

@@ -16,6 +16,7 @@ import { startSession, type TokenPair } from "./session-tokens.ts";
 
 export const SignUp = z.strictObject({
   email: EmailAddress,
+  /** At least 15 characters, at most 1024 bytes. */
   password: NewPassword,
   name: PersonName.optional(),
   inviteCode: z.string().max(200).optional(),

@@ -9,7 +9,10 @@ import { instanceColumns, type InstanceView, viewInstance } from "./instance-vie
 export const InstanceId = z.strictObject({ id: z.uuid() });
 export type InstanceId = z.infer<typeof InstanceId>;
 
-/** @throws NotFound (`mcp.notFound`), the same for an instance of somebody else */
+/**
+ * One of the caller's instances.
+ * @throws NotFound (`mcp.notFound`), the same for an instance of somebody else
+ */
 export async function getInstance(ctx: Context, input: InstanceId): Promise<InstanceView> {
   const { userId } = requireUser(ctx);
   const [row] = await ctx.db.as(databaseActor(ctx.principal), (tx) =>

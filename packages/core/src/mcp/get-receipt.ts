@@ -5,7 +5,10 @@ import { type Context, databaseActor, requireUser } from "../context.ts";
 import { type InstanceId, instanceNotFound } from "./get-instance.ts";
 import { readReceipt, type ReceiptView } from "./receipt-view.ts";
 
-/** @throws NotFound (`mcp.notFound`), the same for an instance of somebody else */
+/**
+ * What one of the caller's instances was allowed, and what it has done so far.
+ * @throws NotFound (`mcp.notFound`), the same for an instance of somebody else
+ */
 export async function getReceipt(ctx: Context, input: InstanceId): Promise<ReceiptView> {
   const { userId } = requireUser(ctx);
   return await ctx.db.as(databaseActor(ctx.principal), async (tx) => {

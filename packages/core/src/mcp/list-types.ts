@@ -27,7 +27,7 @@ export interface TypeList {
   isolation: IsolationView | null;
 }
 
-/** The catalogue. */
+/** The catalogue: every type that an instance can be made of. */
 export async function listTypes(ctx: Context): Promise<TypeList> {
   return await ctx.db.as(databaseActor(ctx.principal), async (tx) => ({
     items: (await readServerTypes(tx)).map(viewType),

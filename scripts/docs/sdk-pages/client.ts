@@ -1,0 +1,17 @@
+export {
+  type ClientOptions,
+  type Connection,
+  connection,
+  createMiniMcpClient,
+  type Fetch,
+  type InstanceMethods,
+  memoryStore,
+  type MiniMcpClient,
+  type RouterInputs,
+  type RouterOutputs,
+  type StoredTokens,
+  type StoreOptions,
+  type TokenOptions,
+  type TokenStore,
+  type WaitUntilReadyOptions,
+} from "../../../packages/client/src/index.ts";

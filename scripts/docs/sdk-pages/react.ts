@@ -1,0 +1,1 @@
+export { createMiniMcpQueries, type MiniMcpQueries } from "../../../packages/client/src/react.ts";

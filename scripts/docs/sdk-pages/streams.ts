@@ -1,0 +1,1 @@
+export type { ConnectionState, LogOptions, StreamOptions } from "../../../packages/client/src/index.ts";
