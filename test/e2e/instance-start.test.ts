@@ -147,7 +147,11 @@ describe("a server that dies", () => {
     await Promise.all([waitForState(crashing, "ended", 28_000), waitForState(exiting, "failed", 28_000)]);
     // 1 + 2 + 4 + 8 seconds lie between five starts.
     expect(performance.now() - startedAt).toBeGreaterThan(15_000);
-    expect(await view(crashing)).toMatchObject({ endReason: "crashLoop", failure: null });
+    const crashed = await view(crashing);
+    expect(crashed).toMatchObject({ endReason: "crashLoop" });
+    expect(crashed.failure).toBe(
+      "Its process ended by itself (code 9). It was started 5 times. Its log may tell why; create a new one when that is mended.",
+    );
     expect(await view(exiting)).toMatchObject({ failure: "Its process ended before it answered." });
     const starts = await run<{ starts: number }>(
       product.database.ownerUrl,

@@ -4,8 +4,17 @@ import type { ClaimedInstance, Closing } from "@minimcp/core";
 import type { Target } from "@minimcp/gateway";
 import { type Child, type ChildSpec, type Pool, PoolError } from "@minimcp/pool";
 
-/** What an instance tells the node that holds it. */
-export interface InstanceEvents {
+import { NotRunnable } from "./not-runnable.ts";
+
+/** What an instance needs of the node that holds it, and tells it. */
+export interface InstanceOwner {
+  pool: Pool;
+  /**
+   * Gets together what its children run with. It happens once a claim.
+   * @param resources what belongs to the claim, such as a broker with its key: they end first when the instance ends
+   * @throws NotRunnable
+   */
+  equip(instance: HeldInstance, resources: AsyncDisposableStack): Promise<Omit<ChildSpec, "id">>;
   /** It has a child, which writes, and may be ready later. */
   onSpawn(instance: HeldInstance, child: Child): void;
   /** Its child answers. @returns false when the instance is not this node's any more */
@@ -13,6 +22,8 @@ export interface InstanceEvents {
   onRestarting(instance: HeldInstance, why: string): Promise<void>;
   /** It cannot go on by itself. */
   onExhausted(instance: HeldInstance, closing: Closing): void;
+  /** Something that nobody expected went wrong, at its start or at its end. */
+  onDefect(instance: HeldInstance, error: unknown): void;
 }
 
 const firstRetryMs = 1_000;
@@ -37,9 +48,7 @@ export class HeldInstance {
   /** Until when nobody else can have claimed it, on this process's monotonic clock. */
   leaseValidUntil: number;
 
-  readonly #pool: Pool;
-  readonly #spec: Omit<ChildSpec, "id">;
-  readonly #events: InstanceEvents;
+  readonly #owner: InstanceOwner;
   readonly #ended = new AbortController();
   readonly #running: Promise<void>;
   #liveTokens = new Set<string>();
@@ -50,16 +59,12 @@ export class HeldInstance {
   constructor(
     claimed: Pick<ClaimedInstance, "instanceId" | "fence" | "remainingMs" | "renewals">,
     leaseValidUntil: number,
-    pool: Pool,
-    spec: Omit<ChildSpec, "id">,
-    events: InstanceEvents,
+    owner: InstanceOwner,
   ) {
     this.id = claimed.instanceId;
     this.fence = claimed.fence;
     this.leaseValidUntil = leaseValidUntil;
-    this.#pool = pool;
-    this.#spec = spec;
-    this.#events = events;
+    this.#owner = owner;
     this.#forgetSocket();
     this.target = {
       instanceId: this.id,
@@ -103,13 +108,18 @@ export class HeldInstance {
     this.#deadline = setTimeout(
       () => {
         if (remainingMs > maxTimerMs) this.setDeadline({ remainingMs: remainingMs - maxTimerMs, renewals });
-        else this.#events.onExhausted(this, { kind: "expired", renewals });
+        else this.#owner.onExhausted(this, { kind: "expired", renewals });
       },
       Math.min(remainingMs, maxTimerMs),
     );
   }
 
-  /** Ends streams, process and deadline. Resolves when nothing of it is left. */
+  /** It cannot go on. @param failure why, in words for its owner */
+  fail(failure: string): void {
+    if (!this.hasEnded) this.#owner.onExhausted(this, { kind: "failed", failure });
+  }
+
+  /** Ends rights, streams, process and deadline. Resolves when nothing of it is left. */
   async end(): Promise<void> {
     clearTimeout(this.#deadline);
     this.forgetTokens();
@@ -118,37 +128,54 @@ export class HeldInstance {
   }
 
   async #run(): Promise<void> {
+    const resources = new AsyncDisposableStack();
+    let released: Promise<void> | undefined;
+    const release = () =>
+      (released ??= resources.disposeAsync().catch((error: unknown) => this.#owner.onDefect(this, error)));
+    try {
+      const spec = await this.#owner.equip(this, resources);
+      // What it may do ends at once; its processes have a moment to go.
+      this.#ended.signal.addEventListener("abort", () => void release(), { once: true });
+      await this.#keepRunning(spec);
+    } catch (error) {
+      if (!(error instanceof NotRunnable)) this.#owner.onDefect(this, error);
+      this.fail(error instanceof NotRunnable ? error.message : "The node could not start it.");
+    } finally {
+      await release();
+    }
+  }
+
+  async #keepRunning(spec: Omit<ChildSpec, "id">): Promise<void> {
     let attempts = 0;
     let everReady = false;
     while (!this.hasEnded) {
       attempts += 1;
-      const outcome = await this.#runOnce();
+      const outcome = await this.#runOnce(spec);
       if (this.hasEnded) return;
       everReady ||= outcome.servedMs > 0;
       if (outcome.servedMs > recoveredMs) attempts = 1;
       if (attempts >= maxAttempts) {
-        this.#events.onExhausted(
-          this,
-          everReady ? { kind: "ended", reason: "crashLoop" } : { kind: "failed", failure: outcome.why },
-        );
+        if (!everReady) return this.fail(outcome.why);
+        const explanation = `${outcome.why} It was started ${attempts} times. Its log may tell why; create a new one when that is mended.`;
+        this.#owner.onExhausted(this, { kind: "ended", reason: "crashLoop", explanation });
         return;
       }
-      await this.#events.onRestarting(this, outcome.why);
+      await this.#owner.onRestarting(this, outcome.why);
       const pauseMs = Math.min(firstRetryMs * 2 ** (attempts - 1), maxRetryMs);
       await delay(pauseMs, undefined, { signal: this.#ended.signal }).catch(() => undefined);
     }
   }
 
   /** One life of the child, to its end. */
-  async #runOnce(): Promise<{ servedMs: number; why: string }> {
+  async #runOnce(spec: Omit<ChildSpec, "id">): Promise<{ servedMs: number; why: string }> {
     let child: Child;
     try {
-      child = await this.#pool.start(
+      child = await this.#owner.pool.start(
         {
-          ...this.#spec,
+          ...spec,
           id: this.id,
           graceMs,
-          onSpawn: (spawned) => this.#events.onSpawn(this, spawned),
+          onSpawn: (spawned) => this.#owner.onSpawn(this, spawned),
         },
         this.#ended.signal,
       );
@@ -160,7 +187,7 @@ export class HeldInstance {
     this.#ended.signal.addEventListener("abort", stop, { once: true });
     if (this.hasEnded) stop();
     try {
-      if (!this.hasEnded && (await this.#events.onReady(this, child))) this.#socket.resolve(child.socketPath);
+      if (!this.hasEnded && (await this.#owner.onReady(this, child))) this.#socket.resolve(child.socketPath);
       const exit = await child.exited;
       return {
         servedMs: performance.now() - readyAt,

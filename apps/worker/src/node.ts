@@ -1,40 +1,29 @@
-import { setTimeout as delay } from "node:timers/promises";
-
 import {
-  authorizeToken,
   type ClaimedInstance,
   claimInstances,
   closeAbandoned,
-  closeInstance,
   type Closing,
   type HeldLease,
   leaseSeconds,
   markReady,
   markRestarting,
   type NodeIdentity,
-  recordCalls,
   recordLogLines,
   releaseLeases,
   renewLeases,
   renewNode,
-  type TokenVerdict,
 } from "@minimcp/core";
 import { type Database, DatabaseUnavailable } from "@minimcp/db";
 import type { CallRecord, Decision, Verdict } from "@minimcp/gateway";
-import type { Child, ChildSpec, Pool } from "@minimcp/pool";
+import type { Child, Pool } from "@minimcp/pool";
 import type { Logger } from "pino";
 
-import { CallCounter } from "./call-counts.ts";
+import { Admission } from "./admission.ts";
+import { CountWriter } from "./count-writer.ts";
+import { equipInstance, type ServerBundle } from "./equip-instance.ts";
 import { HeldInstance } from "./held-instance.ts";
 import { LogShipper } from "./log-shipper.ts";
-
-/** The self-contained directory of a server, as it goes into the sandbox. */
-export interface ServerBundle {
-  directory: string;
-  entry: string;
-  nodeArgs?: readonly string[];
-  args: readonly string[];
-}
+import { PendingEnds } from "./pending-ends.ts";
 
 export interface NodeOptions {
   /** For leases, ends and counts. */
@@ -59,10 +48,7 @@ const tickMs = 1_000;
 const claimLimit = 50;
 /** A node that could not renew ends its children this long before others may claim them. */
 const leaseMarginMs = 1_500;
-/** How long a call waits for an instance that this node is about to claim. Less than the gateway waits for a verdict. */
-const claimWaitMs = 4_000;
-/** How long the holder of a token that was live a moment ago waits for a database that does not answer. */
-const knownTokenWaitMs = 1_000;
+const unwrittenEnd = "an end could not be recorded yet";
 
 /**
  * The instances of one node. The database decides what it holds; this keeps processes in step with that, and ends them
@@ -71,17 +57,13 @@ const knownTokenWaitMs = 1_000;
 export class Node implements AsyncDisposable {
   readonly #options: NodeOptions;
   readonly #held = new Map<string, HeldInstance>();
-  /** Ended here, and not yet written to the database because it was away. */
-  readonly #unclosed = new Map<string, { fence: number; closing: Closing }>();
   /** Ready, and not yet so in the database. */
   readonly #unannounced = new Map<HeldInstance, Child>();
-  readonly #counter = new CallCounter();
+  readonly #admission: Admission;
+  readonly #ends: PendingEnds;
+  readonly #counts: CountWriter;
   readonly #logs: LogShipper;
-  readonly #claimWaiters = new Set<() => void>();
   readonly #ending = new Set<Promise<void>>();
-  #flushing: Promise<void> = Promise.resolve();
-  #pass: Promise<void> = Promise.resolve();
-  #nextPass: Promise<void> | undefined;
   #tick: Promise<void> | undefined;
   #tickAgain = false;
   #closing = false;
@@ -89,9 +71,23 @@ export class Node implements AsyncDisposable {
   readonly #watchdog: NodeJS.Timeout;
 
   constructor(options: NodeOptions) {
+    const { db, identity, log } = options;
     this.#options = options;
-    this.#logs = new LogShipper({
-      store: (lines, trim) => recordLogLines(options.db, options.identity, lines, trim),
+    this.#counts = new CountWriter(db);
+    this.#logs = new LogShipper({ store: (lines, trim) => recordLogLines(db, identity, lines, trim) });
+    this.#admission = new Admission({ ...options, find: (instanceId) => this.#held.get(instanceId) });
+    this.#ends = new PendingEnds({
+      db,
+      identity,
+      log,
+      isHeld: (instanceId) => this.#held.has(instanceId),
+      flush: () => this.#flush(),
+      onSettled: (lease, isOver) => {
+        this.#logs.forget(lease);
+        // Renewed at the last moment: the next round lets go of it, and takes it anew.
+        if (!isOver) this.#wake();
+      },
+      onError: (error, instanceId) => this.#report(error, unwrittenEnd, { instanceId }),
     });
     this.#heartbeat = setInterval(() => this.#wake(), tickMs);
     this.#watchdog = setInterval(() => this.#guardLeases(), 250);
@@ -111,84 +107,17 @@ export class Node implements AsyncDisposable {
   }
 
   count(record: CallRecord): void {
-    this.#counter.add(record);
+    this.#counts.counter.add(record);
   }
 
   /** What the broker made of a call of an instance to an upstream host. */
   countEgress(instanceId: string, decision: Decision): void {
-    this.#counter.addDecision(instanceId, decision);
+    this.#counts.counter.addDecision(instanceId, decision);
   }
 
   /** What a token is good for. */
-  async authorize(
-    request: { instanceId: string; tokenDigest: Buffer },
-    signal: AbortSignal,
-  ): Promise<Verdict> {
-    const digest = request.tokenDigest.toString("base64");
-    const held = this.#serving(request.instanceId);
-    const liveTokens = held?.liveTokens;
-    const isKnown = liveTokens?.has(digest) === true;
-    if (held !== undefined && isKnown && this.#options.isFresh()) return admitted(held);
-
-    const verdict = await this.#ask(request, isKnown);
-    if (verdict === null) {
-      // The database is away. What was live is served until the lease runs out: nobody else can have claimed it yet.
-      if (held?.isServing && held.liveTokens === liveTokens && isKnown) return admitted(held);
-      return { kind: "unavailable", retryAfterSeconds: 2, reason: "databaseUnavailable" };
-    }
-    if (verdict.kind === "unknown") return { kind: "refused", reason: "unknown" };
-    if (verdict.kind === "over") return { kind: "refused", reason: verdict.reason, at: verdict.at };
-    const isElsewhere = verdict.nodeId !== null && verdict.nodeId !== this.#options.identity.nodeId;
-    const instance = isElsewhere
-      ? undefined
-      : await this.#whenHeld(request.instanceId, verdict.fence, signal);
-    if (instance === undefined) return { kind: "unavailable", retryAfterSeconds: 1, reason: "notHere" };
-    if (instance === held) liveTokens?.add(digest);
-    return admitted(instance);
-  }
-
-  /** What the database says of a token; null when it is away, or too slow for somebody who can be served without it. */
-  async #ask(
-    request: { instanceId: string; tokenDigest: Buffer },
-    isKnown: boolean,
-  ): Promise<TokenVerdict | null> {
-    const asked = authorizeToken(this.#options.tokens, request.instanceId, request.tokenDigest).catch(
-      (error: unknown) => {
-        if (error instanceof DatabaseUnavailable) return null;
-        throw error;
-      },
-    );
-    if (!isKnown) return await asked;
-    const answered = new AbortController();
-    const late = delay(knownTokenWaitMs, null, { signal: answered.signal }).catch(() => null);
-    return await Promise.race([asked, late]).finally(() => answered.abort());
-  }
-
-  #serving(instanceId: string): HeldInstance | undefined {
-    const held = this.#held.get(instanceId);
-    return held?.isServing ? held : undefined;
-  }
-
-  /**
-   * The instance once this node holds it; a new one is claimed within moments of its creation.
-   * @param fence the claim that the database knows of: who holds the instance under an older one lost it
-   */
-  async #whenHeld(instanceId: string, fence: number, signal: AbortSignal): Promise<HeldInstance | undefined> {
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(claimWaitMs)]);
-    for (;;) {
-      const held = this.#serving(instanceId);
-      if (held !== undefined && held.fence >= fence) return held;
-      if (patience.aborted || this.#closing) return undefined;
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          this.#claimWaiters.delete(done);
-          patience.removeEventListener("abort", done);
-          resolve();
-        };
-        this.#claimWaiters.add(done);
-        patience.addEventListener("abort", done, { once: true });
-      });
-    }
+  authorize(request: { instanceId: string; tokenDigest: Buffer }, signal: AbortSignal): Promise<Verdict> {
+    return this.#admission.authorize(request, signal);
   }
 
   #wake(): void {
@@ -224,9 +153,9 @@ export class Node implements AsyncDisposable {
       else instance.setDeadline(lease);
     }
     // Each by itself: what fails for one instance (a row that somebody has locked) must not stop the others.
-    await this.#attempt("write the counts of calls", () => this.#flushCounts());
+    await this.#attempt("write the counts of calls", () => this.#counts.flush());
     await this.#attempt("store what instances wrote", () => this.#logs.shipInTurn());
-    await this.#closePending();
+    await this.#ends.write();
     for (const [instance, child] of this.#unannounced) await this.#announceReady(instance, child);
     await this.#attempt("let go of leases", () => this.#releaseStray(leases));
     if (!this.#closing) await this.#attempt("claim instances", () => this.#claim());
@@ -251,7 +180,7 @@ export class Node implements AsyncDisposable {
   /** The answer to a claim was lost, or a process was dropped while the database was away. */
   async #releaseStray(leases: ReadonlyMap<string, HeldLease>): Promise<void> {
     const { db, identity } = this.#options;
-    const stray = [...leases.keys()].filter((id) => !this.#held.has(id) && !this.#unclosed.has(id));
+    const stray = [...leases.keys()].filter((id) => !this.#held.has(id) && !this.#ends.has(id));
     await releaseLeases(db, identity, stray);
   }
 
@@ -261,7 +190,7 @@ export class Node implements AsyncDisposable {
     const leaseValidUntil = performance.now() + leaseSeconds * 1_000 - leaseMarginMs;
     const claimed = limit > 0 ? await claimInstances(db, identity, limit) : [];
     for (const instance of claimed) this.#hold(instance, leaseValidUntil);
-    for (const waiter of this.#claimWaiters) waiter();
+    this.#admission.lookAgain();
   }
 
   /** Another process runs under this node's name, and everything that this one held is that one's to claim. */
@@ -270,21 +199,16 @@ export class Node implements AsyncDisposable {
     this.#closing = true;
     clearInterval(this.#heartbeat);
     for (const instance of this.#held.values()) this.#drop(instance, "another process has this node's name");
-    for (const waiter of this.#claimWaiters) waiter();
+    this.#admission.close();
     this.#options.onReplaced();
   }
 
   #hold(claimed: ClaimedInstance, leaseValidUntil: number): void {
     const { pool, log, db, identity } = this.#options;
     const { instanceId, fence } = claimed;
-    const spec = this.#specOf(claimed);
-    if ("failure" in spec) {
-      log.error({ instanceId, failure: spec.failure }, "an instance cannot run here");
-      this.#unclosed.set(instanceId, { fence, closing: { kind: "failed", failure: spec.failure } });
-      this.#tickAgain = true;
-      return;
-    }
-    const instance = new HeldInstance(claimed, leaseValidUntil, pool, spec, {
+    const instance = new HeldInstance(claimed, leaseValidUntil, {
+      pool,
+      equip: () => equipInstance(this.#options, claimed),
       onSpawn: (spawned, child) => this.#logs.add(spawned.lease, child.logs),
       onReady: (ready, child) => this.#announceReady(ready, child),
       onRestarting: async (restarting, why) => {
@@ -295,39 +219,10 @@ export class Node implements AsyncDisposable {
         );
       },
       onExhausted: (exhausted, closing) => this.#end(exhausted, closing),
+      onDefect: (_, error) => this.#report(error, "an instance met what nobody expected", { instanceId }),
     });
     this.#held.set(instanceId, instance);
     log.info({ instanceId, fence }, "holding an instance");
-  }
-
-  /** How an instance is started, or why it cannot be, in words for its owner. */
-  #specOf({ declaration, config }: ClaimedInstance): Omit<ChildSpec, "id"> | { failure: string } {
-    if (declaration === null) {
-      return {
-        failure: "The catalogue's entry for this type cannot be read. An administrator can correct it.",
-      };
-    }
-    const bundle = this.#findBundle(declaration.bundle);
-    if (bundle === undefined) return { failure: "The node does not have the server of this type." };
-    const chosen = Object.entries(declaration.config).flatMap(([key, { argument }]) =>
-      Object.hasOwn(config, key) ? [`${argument}=${config[key]}`] : [],
-    );
-    return {
-      bundleDirectory: bundle.directory,
-      entry: bundle.entry,
-      nodeArgs: bundle.nodeArgs ?? [],
-      args: [...bundle.args, ...chosen],
-      env: declaration.env,
-    };
-  }
-
-  #findBundle(name: string): ServerBundle | undefined {
-    try {
-      return this.#options.findBundle(name);
-    } catch (error) {
-      this.#options.log.error({ err: error, bundle: name }, "a server cannot be found");
-      return undefined;
-    }
   }
 
   async #announceReady(instance: HeldInstance, child: Child): Promise<boolean> {
@@ -350,9 +245,7 @@ export class Node implements AsyncDisposable {
 
   /** Ends an instance that is this node's to close. */
   #end(instance: HeldInstance, closing: Closing): void {
-    if (this.#unclosed.has(instance.id)) return;
-    this.#unclosed.set(instance.id, { fence: instance.fence, closing });
-    this.#track(instance, () => this.#closePending());
+    if (this.#ends.add(instance.lease, closing)) this.#track(instance, () => this.#ends.write());
   }
 
   /** Ends the process of an instance about which somebody else decides now. */
@@ -370,65 +263,15 @@ export class Node implements AsyncDisposable {
         if (this.#held.get(instance.id) === instance) this.#held.delete(instance.id);
         await after();
       })
-      .catch((error: unknown) =>
-        this.#report(error, "an end could not be recorded yet", { instanceId: instance.id }),
-      )
+      .catch((error: unknown) => this.#report(error, unwrittenEnd, { instanceId: instance.id }))
       .finally(() => this.#ending.delete(ending));
     this.#ending.add(ending);
   }
 
-  /** Whoever comes while a pass is under way shares the next one, which sees what that one has missed. */
-  #closePending(): Promise<void> {
-    this.#nextPass ??= this.#pass.then(() => {
-      this.#nextPass = undefined;
-      return this.#writeEnds();
-    });
-    this.#pass = this.#nextPass;
-    return this.#pass;
-  }
-
-  /** Writes the ends that have really happened. One that cannot be written now is tried again in the next round. */
-  async #writeEnds(): Promise<void> {
-    const { db, identity, log } = this.#options;
-    for (const [instanceId, { fence, closing }] of this.#unclosed) {
-      if (this.#held.has(instanceId)) continue;
-      try {
-        // A closed receipt takes no more counts.
-        await this.#flushCounts();
-        // Its last words too must be there before it is over, but it does not stay for them.
-        await this.#attempt("store what instances wrote", () => this.#logs.ship());
-        const isOver = await closeInstance(db, identity, { instanceId, fence }, closing);
-        this.#logs.forget({ instanceId, fence });
-        this.#unclosed.delete(instanceId);
-        if (isOver) log.info({ instanceId, closing }, "an instance is over");
-        // Renewed at the last moment: the next round lets go of it, and takes it anew.
-        else this.#wake();
-      } catch (error) {
-        this.#report(error, "an end could not be recorded yet", { instanceId });
-        // Only a lock is the trouble of one row; to wait for a database that is away once for each takes for ever.
-        if (error instanceof DatabaseUnavailable && error.reason !== "timeout") return;
-      }
-    }
-  }
-
-  /** One flush at a time: who finds the counter empty must not go on while its counts are still on their way. */
-  #flushCounts(): Promise<void> {
-    const flush = this.#flushing.then(() => this.#writeCounts());
-    this.#flushing = flush.catch(() => undefined);
-    return flush;
-  }
-
-  async #writeCounts(): Promise<void> {
-    const counts = this.#counter.take();
-    if (counts.size === 0) return;
-    try {
-      await recordCalls(this.#options.db, counts);
-    } catch (error) {
-      const isUncertain = error instanceof DatabaseUnavailable && !error.retryable;
-      if (isUncertain) this.#counter.lose(counts);
-      else this.#counter.restore(counts);
-      throw error;
-    }
+  /** Counts first: a closed receipt takes no more. Last words too must be there in time, but nothing stays for them. */
+  async #flush(): Promise<void> {
+    await this.#counts.flush();
+    await this.#attempt("store what instances wrote", () => this.#logs.ship());
   }
 
   /** Ends in time what could not be renewed: somebody else may hold it soon. */
@@ -442,7 +285,7 @@ export class Node implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
     clearInterval(this.#heartbeat);
-    for (const waiter of this.#claimWaiters) waiter();
+    this.#admission.close();
     // First the processes: a round that waits for the database must not keep them alive.
     const letGo = await this.#endAll();
     await this.#tick;
@@ -450,22 +293,17 @@ export class Node implements AsyncDisposable {
     clearInterval(this.#watchdog);
     await this.#attempt("hand the instances back, so their leases run out by themselves", async () => {
       // Counts that cannot be written are lost with this process, and only a lease that runs out tells of that.
-      await this.#flushCounts();
-      await this.#attempt("store what instances wrote", () => this.#logs.ship());
-      await this.#closePending();
+      await this.#flush();
+      await this.#ends.write();
       await releaseLeases(this.#options.db, this.#options.identity, letGo);
     });
   }
 
   /** @returns the ids of those about which nothing was decided */
   async #endAll(): Promise<string[]> {
-    const letGo = [...this.#held.values()].filter((instance) => !this.#unclosed.has(instance.id));
+    const letGo = [...this.#held.values()].filter((instance) => !this.#ends.has(instance.id));
     await Promise.all([...letGo.map((instance) => instance.end()), ...this.#ending]);
     for (const instance of letGo) this.#held.delete(instance.id);
     return letGo.map((instance) => instance.id);
   }
-}
-
-function admitted(instance: HeldInstance): Verdict {
-  return { kind: "admitted", target: instance.target };
 }

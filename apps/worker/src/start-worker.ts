@@ -10,7 +10,8 @@ import type { Logger } from "pino";
 
 import type { WorkerConfig } from "./env.ts";
 import { readNodeId } from "./node-id.ts";
-import { Node, type ServerBundle } from "./node.ts";
+import type { ServerBundle } from "./equip-instance.ts";
+import { Node } from "./node.ts";
 import { openNodePool } from "./node-pool.ts";
 
 export type { ServerBundle };

@@ -59,6 +59,7 @@ export { claimInstances, type ClaimedInstance } from "./lease/claim-instances.ts
 export { closeAbandoned, closeInstance, type Closing } from "./lease/close-instance.ts";
 export { leaseSeconds, type NodeIdentity } from "./lease/lease.ts";
 export { markReady, markRestarting } from "./lease/mark-instance.ts";
+export { instancePorts, leasePort } from "./lease/lease-port.ts";
 export { KeyReleaseError, openInstanceKey } from "./lease/open-instance-key.ts";
 export { type CallCounts, otherHosts, recordCalls } from "./lease/record-calls.ts";
 export { type LogLineRecord, recordLogLines } from "./lease/record-log-lines.ts";

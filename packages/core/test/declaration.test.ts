@@ -24,7 +24,7 @@ const github = {
     tokenEndpoint: { host: "oauth2.googleapis.com", path: "/token" },
   },
   env: { DO_NOT_TRACK: "1" },
-  limits: { memoryMiB: 256 },
+  limits: { egressOutMiB: 100 },
   tools: [],
   config: {},
 };

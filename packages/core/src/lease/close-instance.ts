@@ -12,7 +12,8 @@ import { markIncomplete } from "./mark-incomplete.ts";
 export type Closing =
   /** `renewals` says which deadline: one that was moved meanwhile is none. */
   | { kind: "expired"; renewals: number }
-  | { kind: "ended"; reason: InstanceEndReason }
+  /** `explanation` is for its owner, where the reason alone does not say enough. */
+  | { kind: "ended"; reason: InstanceEndReason; explanation?: string }
   | { kind: "failed"; failure: string };
 
 interface Closed {
@@ -44,7 +45,11 @@ export async function closeInstance(
     const values =
       closing.kind === "failed"
         ? { state: "failed" as const, failure: closing.failure }
-        : { state: "ended" as const, endReason: sql`coalesce(${instances.endReason}, ${reasonOf(closing)})` };
+        : {
+            state: "ended" as const,
+            endReason: sql`coalesce(${instances.endReason}, ${reasonOf(closing)})`,
+            failure: sql`case when ${instances.endReason} is null then ${explanationOf(closing)}::text end`,
+          };
     // By the count and not by the time: a clock that is set back must bring nothing to life again.
     const stands =
       closing.kind === "expired"
@@ -62,6 +67,10 @@ export async function closeInstance(
 
 function reasonOf(closing: Exclude<Closing, { kind: "failed" }>): InstanceEndReason {
   return closing.kind === "expired" ? "expired" : closing.reason;
+}
+
+function explanationOf(closing: Exclude<Closing, { kind: "failed" }>): string | null {
+  return closing.kind === "expired" ? null : (closing.explanation ?? null);
 }
 
 /**

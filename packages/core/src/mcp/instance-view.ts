@@ -16,7 +16,7 @@ export interface InstanceView {
   config: Record<string, string>;
   state: InstanceState;
   endReason: InstanceEndReason | null;
-  /** Why it failed, in words. */
+  /** Why it failed or was ended at a limit, in words. */
   failure: string | null;
   /** Where an MCP client connects. */
   endpoint: string;

@@ -8,9 +8,6 @@ const mebibytes = z.int().min(1).max(1_048_576);
 /** Where a server needs other limits than the worker's own; what is left out is the worker's. */
 const Limits = z
   .strictObject({
-    memoryMiB: z.int().min(64).max(16_384),
-    /** Sustained, of one core. */
-    cpuPercent: z.int().min(5).max(400),
     /** All request bodies of an instance together, to upstream hosts, and all answers. */
     egressOutMiB: mebibytes,
     egressInMiB: mebibytes,

@@ -1,0 +1,60 @@
+import type { ClaimedInstance, NodeIdentity } from "@minimcp/core";
+import type { Database } from "@minimcp/db";
+import type { ChildSpec, Pool } from "@minimcp/pool";
+
+import { claimPort } from "./claim-port.ts";
+import { NotRunnable } from "./not-runnable.ts";
+
+/** The self-contained directory of a server, as it goes into the sandbox. */
+export interface ServerBundle {
+  directory: string;
+  entry: string;
+  nodeArgs?: readonly string[];
+  args: readonly string[];
+}
+
+export interface EquipmentOptions {
+  db: Database;
+  identity: NodeIdentity;
+  pool: Pool;
+  /** The servers this node can run, by the name that declarations use. */
+  findBundle(name: string): ServerBundle | undefined;
+}
+
+/** In a network of its own, a server has every port to itself. */
+const privatePort = 3000;
+
+/**
+ * Gets together what an instance runs with.
+ * @throws NotRunnable when it cannot run here
+ */
+export async function equipInstance(
+  options: EquipmentOptions,
+  { instanceId, fence, declaration, config }: ClaimedInstance,
+): Promise<Omit<ChildSpec, "id">> {
+  if (declaration === null) {
+    throw new NotRunnable(
+      "The catalogue's entry for this type cannot be read. An administrator can correct it.",
+    );
+  }
+  const bundle = options.findBundle(declaration.bundle);
+  if (bundle === undefined) throw new NotRunnable("The node does not have the server of this type.");
+  const chosen = Object.entries(declaration.config).flatMap(([key, { argument }]) =>
+    Object.hasOwn(config, key) ? [`${argument}=${config[key]}`] : [],
+  );
+  const env: Record<string, string> = { ...declaration.env };
+  if (declaration.runtime === "other") env["MCP_RUNTIME"] = "other";
+  if (declaration.listens === "tcp") {
+    const port = options.pool.isolation.parts.namespaces
+      ? privatePort
+      : await claimPort(options.db, options.identity, { instanceId, fence });
+    env["PORT"] = String(port);
+  }
+  return {
+    bundleDirectory: bundle.directory,
+    entry: bundle.entry,
+    nodeArgs: bundle.nodeArgs ?? [],
+    args: [...bundle.args, ...chosen],
+    env,
+  };
+}
