@@ -34,6 +34,9 @@ export interface BrokerContext {
 /** A body up to this size is kept until the answer, so that a refused access token costs the child nothing. */
 const replayableBytes = 64 * 1024;
 
+/** How long the rest of a body may come after its answer. */
+const dropRestMs = 5_000;
+
 /**
  * One request of the child: judged, given its credential, forwarded, recorded.
  *
@@ -47,7 +50,7 @@ export async function answerRequest(
 ): Promise<void> {
   const { options, rules } = context;
   const decision: Decision = {
-    host: "",
+    host: connection?.host ?? "",
     method: request.method ?? "",
     allowed: false,
     bytesOut: 0,
@@ -73,7 +76,27 @@ export async function answerRequest(
     sendRefusal(response, refusal, rules.description);
   } finally {
     options.record(decision);
+    dropRest(request);
   }
+}
+
+/**
+ * Reads what is left of a body that nobody wants: a client that still sends would see its connection reset before it
+ * sees the answer.
+ */
+function dropRest(request: IncomingMessage): void {
+  const { socket } = request;
+  request.resume();
+  if (request.complete || socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), dropRestMs);
+  // Once its answer is out, a request hears nothing of its connection's end.
+  const stop = () => {
+    clearTimeout(timer);
+    request.off("end", stop);
+    socket.off("close", stop);
+  };
+  request.once("end", stop);
+  socket.once("close", stop);
 }
 
 async function answer(

@@ -51,7 +51,7 @@ export class Credential implements Disposable {
   async get(): Promise<Buffer> {
     if (!this.#isUsable()) {
       this.#end.signal.throwIfAborted();
-      if (this.#failure && this.#now() - this.#failure.at < failureMs) throw this.#failure.refusal;
+      if (this.#failure && this.#isWithin(failureMs, this.#failure.at)) throw this.#failure.refusal;
       this.#reading ??= this.#read().finally(() => (this.#reading = null));
       await this.#reading;
     }
@@ -64,6 +64,11 @@ export class Credential implements Disposable {
     return expiresAt === null || expiresAt - expiryMarginMs > this.#now();
   }
 
+  /** A clock that is set back must not make a short while last for days. */
+  #isWithin(durationMs: number, at: number): boolean {
+    return Math.abs(this.#now() - at) < durationMs;
+  }
+
   /**
    * The upstream refused a secret (401).
    *
@@ -73,7 +78,7 @@ export class Credential implements Disposable {
     if (!this.isRenewable) return false;
     if (!this.#current?.secret.equals(secret)) return true;
     const { isReplacement, readAt } = this.#current;
-    if (isReplacement && this.#now() - readAt < replacementMs) return false;
+    if (isReplacement && this.#isWithin(replacementMs, readAt)) return false;
     this.#isRejected = true;
     this.#forget();
     return true;

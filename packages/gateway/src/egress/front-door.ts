@@ -151,12 +151,8 @@ export async function openFrontDoor(options: FrontDoorOptions): Promise<AsyncDis
     response.once("close", () => answering.delete(socket));
     options.onRequest(request, response, peers.get(socket) ?? null);
   });
-  const refuseExpectation = (_: IncomingMessage, response: ServerResponse) => {
-    const refusal = new Refusal("expectationFailed");
-    onRefused(refusal, "", response.req.method ?? "");
-    response.shouldKeepAlive = false;
-    response.socket?.end(serializeRefusal(refusal, rules.description));
-  };
+  const refuseExpectation = ({ socket, method = "" }: IncomingMessage) =>
+    refuse(socket, new Refusal("expectationFailed"), "", method);
   server.on("checkContinue", refuseExpectation);
   server.on("checkExpectation", refuseExpectation);
 

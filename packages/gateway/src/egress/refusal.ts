@@ -77,15 +77,14 @@ function answerOf(refusal: Refusal, allowed: string): Answer {
     ? `Denied by MiniMCP's egress broker: ${refusal.message} Allowed: ${allowed}. An administrator can change this in the catalogue of server types.`
     : `MiniMCP's egress broker: ${refusal.message}`;
   const code = isDenied ? "egress.denied" : `egress.${refusal.reason}`;
-  const body = JSON.stringify({ error: { code, reason: refusal.reason, message } });
+  // Twice, for the clients that make an error of the answer: GitHub's look for it on top, Google's inside.
+  const body = JSON.stringify({ message, error: { code, reason: refusal.reason, message } });
   return {
     status: refusal.status,
     headers: {
       "content-type": "application/json",
       "content-length": Buffer.byteLength(body),
       "x-minimcp-egress": isDenied ? "denied" : "failed",
-      // The rest of a refused body would otherwise be read to its end.
-      connection: "close",
     },
     body,
   };
@@ -101,5 +100,5 @@ export function sendRefusal(response: ServerResponse, refusal: Refusal, allowed:
 export function serializeRefusal(refusal: Refusal, allowed: string): string {
   const { status, headers, body } = answerOf(refusal, allowed);
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  return [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, "", body].join("\r\n");
+  return [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, "connection: close", "", body].join("\r\n");
 }
