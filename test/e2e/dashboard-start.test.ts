@@ -36,20 +36,20 @@ const asOwnPage = {
 };
 
 /** What the page sends when somebody has opened the link and filled it in. */
-function describeAccount(setUpUrl: string | null): { url: string; body: string } {
-  const { origin, hash } = new URL(setUpUrl ?? "");
-  const account = { inviteCode: hash.slice(1), email: "ada@example.com", name: "", password };
+function describeAccount(link: string | null, email: string): { url: string; body: string } {
+  const { origin, hash } = new URL(link ?? "");
+  const account = { inviteCode: hash.slice(1), email, name: "", password };
   return { url: `${origin}/api/account`, body: JSON.stringify(account) };
 }
 
-async function createAccount(setUpUrl: string | null): Promise<Response> {
-  const { url, body } = describeAccount(setUpUrl);
+async function createAccount(link: string | null, email = "ada@example.com"): Promise<Response> {
+  const { url, body } = describeAccount(link, email);
   return await fetch(url, { ...asOwnPage, body });
 }
 
 /** @returns the status, of a server with this certificate */
-async function createAccountEncrypted(setUpUrl: string | null, ca: Buffer): Promise<number | undefined> {
-  const { url, body } = describeAccount(setUpUrl);
+async function createAccountEncrypted(link: string | null, ca: Buffer): Promise<number | undefined> {
+  const { url, body } = describeAccount(link, "ada@example.com");
   const outgoing = request(url, { ...asOwnPage, ca, agent: false });
   outgoing.end(body);
   const [answer] = (await once(outgoing, "response")) as [IncomingMessage];
@@ -62,7 +62,7 @@ describe("a product without a dashboard", () => {
 
   beforeAll(async () => {
     product = await machine.start(withDashboard, ["--no-dashboard"]);
-  });
+  }, 120_000);
 
   afterAll(async () => {
     await machine.run(["stop"]);
@@ -84,7 +84,7 @@ describe("a product with a dashboard", () => {
 
   beforeAll(async () => {
     product = await machine.start(withDashboard);
-  });
+  }, 120_000);
 
   test("hands it its addresses by name, two secrets as files, and nothing of database and keys", async () => {
     const { api, dashboard } = product.ready;
@@ -149,6 +149,19 @@ describe("a product with a dashboard", () => {
     });
     expect(home.status, "the newcomer is signed in").toBe(200);
     expect((await createAccount(setUpUrl)).status).toBe(422);
+  }, 90_000);
+
+  test("gives the next person a link as well, which lets them in as a user", async () => {
+    const { api, dashboard } = product.ready;
+    await machine.json(["login", "--url", api.url ?? "", "--email", "ada@example.com", "--password-stdin"], {
+      stdin: password,
+    });
+    const { joinUrl } = await machine.json<{ joinUrl: string }>(["admin", "invite"]);
+    expect(joinUrl.startsWith(`${dashboard?.url}/join#inv_`)).toBe(true);
+    expect((await fetch(joinUrl)).status).toBe(200);
+    expect((await createAccount(joinUrl, "bob@example.com")).status).toBe(200);
+    await machine.json(["login", "--email", "bob@example.com", "--password-stdin"], { stdin: password });
+    expect(await machine.json(["whoami"])).toMatchObject({ user: { role: "user" } });
     await machine.run(["stop"]);
   }, 90_000);
 });

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from "commander";
 
 import { readStatus } from "../supervisor/control-client.ts";
 import { homeAt } from "../supervisor/home.ts";
+import type { ProductStatus } from "../supervisor/product-status.ts";
 import { Credentials } from "./credentials.ts";
 
 /** What every command that talks to a server can be given. */
@@ -25,7 +26,10 @@ const defaultServer = "http://127.0.0.1:5000";
 export async function connect(options: ServerOptions): Promise<Connection> {
   const credentials = new Credentials(options.configHome);
   const server =
-    options.url ?? (await credentials.currentServer()) ?? (await findRunningServer()) ?? defaultServer;
+    options.url ??
+    (await credentials.currentServer()) ??
+    (await findRunningProduct())?.api.url ??
+    defaultServer;
   return {
     client: createMiniMcpClient({ url: server, store: credentials.storeFor(server) }),
     credentials,
@@ -33,13 +37,19 @@ export async function connect(options: ServerOptions): Promise<Connection> {
   };
 }
 
+/** The dashboard beside an API that runs in this clone's home; null for one elsewhere, or without. */
+export async function findDashboard(server: string): Promise<string | null> {
+  const running = await findRunningProduct();
+  return running?.api.url === server ? (running.dashboard?.url ?? null) : null;
+}
+
 /** Nothing is said about a home that cannot be looked into: it may be no business of this user's. */
-async function findRunningServer(): Promise<string | null> {
+async function findRunningProduct(): Promise<ProductStatus | undefined> {
   try {
     const { readHomePath } = await import("../env.ts");
-    return (await readStatus(homeAt(readHomePath())))?.api.url ?? null;
+    return await readStatus(homeAt(readHomePath()));
   } catch {
-    return null;
+    return undefined;
   }
 }
 

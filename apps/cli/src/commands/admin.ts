@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 
-import { connect, type ServerOptions } from "../account/connect.ts";
+import { connect, findDashboard, type ServerOptions } from "../account/connect.ts";
 import { readNewPassword } from "../ask.ts";
 import { exitCode } from "../exit-code.ts";
 import { Failure } from "../failure.ts";
@@ -47,26 +47,28 @@ export function addAdmin(program: Command): void {
     )
     .action(async (_: unknown, command: Command) => {
       const { email, role, ...options } = command.optsWithGlobals<InviteOptions>();
-      const { client } = await connect(options);
+      const { client, server } = await connect(options);
       const invitation = await client.admin.invitations.create.mutate({
         role,
         ...(email === undefined ? {} : { email }),
       });
+      const dashboard = await findDashboard(server);
+      // A fragment is sent to no server, so the code gets into no log.
+      const joinUrl = dashboard === null ? null : `${dashboard}/join#${invitation.code}`;
       if (options.json) {
-        printJson(invitation);
+        printJson({ ...invitation, joinUrl });
         return;
       }
+      const signUp = ownCommand(
+        `signup --invite ${invitation.code} --email ${invitation.email ?? "their@example.com"}`,
+      );
       print(
         formatFields([
           ["code", `${invitation.code} (shown once)`],
           ["for", `${invitation.email ?? "whoever has it"}, as ${invitation.role}`],
           ["expires", formatRelative(invitation.expiresAt)],
-          [
-            "use it",
-            ownCommand(
-              `signup --invite ${invitation.code} --email ${invitation.email ?? "their@example.com"}`,
-            ),
-          ],
+          ["use it", joinUrl ?? signUp],
+          ...(joinUrl === null ? [] : [["or type", signUp] as [string, string]]),
         ]),
       );
     });
