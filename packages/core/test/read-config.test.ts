@@ -45,6 +45,7 @@ function read(environment: Environment) {
       DATABASE_URL_API: "postgres://a@b/c",
       DATABASE_URL_WORKER: "postgres://a@b/c",
       MASTER_KEY: masterKey,
+      SESSION_SECRET: "5e".repeat(32),
       ...environment,
     },
     checkMode,
@@ -95,6 +96,7 @@ describe("a configuration", () => {
         "MASTER_KEY",
         "MINIMCP_MODE",
         "PUBLIC_URL",
+        "SESSION_SECRET",
         "SIGN_UP_POLICY",
         "TRUSTED_PROXIES",
       ]),
@@ -123,7 +125,9 @@ describe("a configuration", () => {
       "DATABASE_URL",
       "DATABASE_URL_API",
       "DATABASE_URL_WORKER",
+      "HOP_SECRET",
       "MASTER_KEY",
+      "SESSION_SECRET",
     ]);
   });
 });
