@@ -152,6 +152,16 @@ test("an instance serves with its token until it is revoked, and its receipt tel
     id: created.instance.id,
   });
 
+  const renewed = await machine.json<InstanceView>(["instances", "renew", prefix, "--for", "2h"]);
+  expect(renewed.id).toBe(created.instance.id);
+  expect(Date.parse(String(renewed.expiresAt)) - Date.now()).toBeGreaterThan(110 * 60_000);
+  const tooShort = await machine.run(["instances", "renew", prefix, "--for", "1h"]);
+  expect(tooShort.code).not.toBe(0);
+  expect(tooShort.stderr).toContain("It lives until");
+  expect((await machine.run(["instances", "show", prefix])).stdout).toMatch(
+    /renewable +9 more times, to end/,
+  );
+
   const receipt = await machine.json<ReceiptView>(["instances", "revoke", prefix]);
   expect(receipt).toMatchObject({
     final: true,

@@ -3,7 +3,7 @@ import { and, eq, isNull, sql } from "drizzle-orm";
 
 import { appendAudit } from "../audit.ts";
 import { type Context, databaseActor, requireUser } from "../context.ts";
-import { stopInstances } from "../mcp/revoke-instance.ts";
+import { stopInstances } from "../lease/stop-instances.ts";
 import { type ApiKeyId, apiKeyNotFound } from "./get-api-key.ts";
 
 /**

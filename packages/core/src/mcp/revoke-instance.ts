@@ -1,14 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-import type { DatabaseActor, Transaction } from "@minimcp/db";
+import type { DatabaseActor } from "@minimcp/db";
 import { instances } from "@minimcp/db/schema";
-import { and, eq, inArray, notInArray, type SQL, sql } from "drizzle-orm";
+import { and, eq, type SQL } from "drizzle-orm";
 
-import { appendAudit } from "../audit.ts";
 import { type Context, databaseActor, overseer, requireUser } from "../context.ts";
-import { closedColumns, recordClosed } from "../lease/close-instance.ts";
+import { stopInstances } from "../lease/stop-instances.ts";
 import { type InstanceId, instanceNotFound } from "./get-instance.ts";
-import type { InstanceEndReason } from "./instance-view.ts";
 import { readReceipt, type ReceiptView } from "./receipt-view.ts";
 
 /** How often a waiting revoke looks whether the worker has finished. */
@@ -53,50 +51,5 @@ async function end(
     if (receipt === undefined) throw instanceNotFound();
     if (receipt.final || patience.aborted) return receipt;
     await delay(pollMs, undefined, { signal: patience }).catch(() => undefined);
-  }
-}
-
-/**
- * Decides the end of live instances. From the commit on their tokens are dead; the worker that holds them ends the
- * rest and closes them. What no living node holds is closed here.
- */
-export async function stopInstances(
-  tx: Transaction,
-  ctx: Pick<Context, "request">,
-  which: SQL,
-  reason: InstanceEndReason,
-  action: string,
-): Promise<void> {
-  const live = await tx
-    .select({
-      id: instances.id,
-      held: sql<boolean>`coalesce(${instances.leaseUntil} > now(), false)`,
-    })
-    .from(instances)
-    .where(and(which, notInArray(instances.state, ["stopping", "ended", "failed"])))
-    .for("update");
-  for (const instance of live) {
-    await appendAudit(tx, ctx.request, {
-      action,
-      resourceType: "instance",
-      resourceId: instance.id,
-      newValue: { endReason: reason },
-    });
-  }
-  const held = live.filter((instance) => instance.held).map((instance) => instance.id);
-  const free = live.filter((instance) => !instance.held).map((instance) => instance.id);
-  if (held.length > 0) {
-    await tx
-      .update(instances)
-      .set({ state: "stopping", endReason: reason })
-      .where(inArray(instances.id, held));
-  }
-  if (free.length > 0) {
-    const closed = await tx
-      .update(instances)
-      .set({ state: "ended", endReason: reason, endedAt: sql`now()` })
-      .where(inArray(instances.id, free))
-      .returning(closedColumns);
-    await recordClosed(tx, closed, ctx.request);
   }
 }
