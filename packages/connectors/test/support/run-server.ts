@@ -23,6 +23,10 @@ export interface RunningServer extends AsyncDisposable {
 export interface RunOptions {
   /** The stdio server that the adapter runs, instead of the one that the bundle names. */
   script?: string;
+  /** Arguments of that server. */
+  args?: readonly string[];
+  /** Added to what every child has in its environment. */
+  env?: Readonly<Record<string, string>>;
   /** Changes how the program is started: given Node and its arguments, the command line to use instead. */
   wrap?: (commandLine: readonly [string, ...string[]], directory: string) => readonly [string, ...string[]];
 }
@@ -38,12 +42,13 @@ export async function runServer(options: RunOptions = {}): Promise<RunningServer
   await once(listener, "listening");
   await rename(join(directory, "bound"), socketPath);
 
-  const serverArguments = options.script === undefined ? bundle.args : [options.script];
+  const serverArguments =
+    options.script === undefined ? bundle.args : [options.script, ...(options.args ?? [])];
   const plain = [process.execPath, bundle.entry, ...serverArguments] as const;
   const [command, ...args] = options.wrap?.(plain, bundle.directory) ?? plain;
   const child = spawn(command, args, {
     cwd: bundle.directory,
-    env: { NODE_ENV: "production", MCP_ID: "test" },
+    env: { NODE_ENV: "production", MCP_ID: "test", ...options.env },
     stdio: ["pipe", "ignore", "pipe", descriptorOf(listener)],
   });
   listener.close();
