@@ -4,6 +4,7 @@ import type { Closing } from "@minimcp/core";
 import { type ChildSpec, openPool, type Pool } from "@minimcp/pool";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+// @boundaries-ignore What the tests of all rooms share belongs to no room.
 import { makeRuntimeDirectory, type TestRuntime } from "../../../test/support/runtime-directory.ts";
 import { HeldInstance, type InstanceOwner } from "../src/held-instance.ts";
 import { NotRunnable } from "../src/not-runnable.ts";
