@@ -2,7 +2,9 @@
  * Servers as npm installs them, which insist on a key in their environment or a file. They are given a placeholder, in a
  * sandbox without a network, and work all the same; the key is in their upstream's log and nowhere near them.
  */
+import { existsSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 
 import { createEmulator } from "emulate";
 import { describe, expect, it } from "vitest";
@@ -24,6 +26,7 @@ import { canary, tokenForm } from "../../packages/gateway/test/egress-harness.ts
 import { fileOf, hasSandbox, openSandbox, type Sandbox } from "./support/sandbox.ts";
 import { figmaFile, routeTo, type Seen } from "./support/upstreams.ts";
 
+const curled = "api.example.test";
 const read = async () => Buffer.from(canary);
 
 function allow(...hosts: string[]) {
@@ -32,49 +35,62 @@ function allow(...hosts: string[]) {
 }
 
 describe.skipIf(!hasSandbox)("an unmodified server with a placeholder for a key", () => {
-  it("@modelcontextprotocol/server-github works in the name of the key's owner", async () => {
-    const host = "api.github.com";
-    await using stack = new AsyncDisposableStack();
-    const fake = await createEmulator({
-      service: "github",
-      port: 0,
-      // The emulator takes an unknown token for its first user: only the key makes the second one answer.
-      seed: {
-        tokens: { someone: { login: "first" }, [canary]: { login: "owner" } },
-        github: {
-          users: [{ login: "first" }, { login: "owner" }],
-          repos: [{ owner: "owner", name: "site" }],
+  it.each([
+    { way: "the preload", runtime: "node" },
+    { way: "the loopback proxy", runtime: "other" },
+  ])(
+    "@modelcontextprotocol/server-github works in the name of the key's owner, by $way",
+    async ({ runtime }) => {
+      const host = "api.github.com";
+      await using stack = new AsyncDisposableStack();
+      const fake = await createEmulator({
+        service: "github",
+        port: 0,
+        // The emulator takes an unknown token for its first user: only the key makes the second one answer.
+        seed: {
+          tokens: { someone: { login: "first" }, [canary]: { login: "owner" } },
+          github: {
+            users: [{ login: "first" }, { login: "owner" }],
+            repos: [{ owner: "owner", name: "site" }],
+          },
         },
-      },
-    });
-    stack.defer(() => fake.close());
-    const seen: Seen[] = [];
-    const sandbox = stack.use(
-      await openSandbox(routeTo({ [host]: fake.url }, seen), {
-        ...allow(host),
-        credential: { inject: { hosts: [host], scheme: "bearer" }, placeholder: tokenForm, read },
-      }),
-    );
-    const server = stack.use(
-      await runServer({
-        script: fileOf("@modelcontextprotocol/server-github", "dist/index.js"),
-        wrap: sandbox.wrap,
-        env: { ...sandbox.env, GITHUB_PERSONAL_ACCESS_TOKEN: String(sandbox.egress.broker.placeholder) },
-      }),
-    );
-    expect(await listTools(server)).toContain("create_issue");
-    const created = await callTool(server, "create_issue", {
-      owner: "owner",
-      repo: "site",
-      title: "It leaks",
-    });
-    expect(created).toContain('"login": "owner"');
-    const listed = await callTool(server, "list_issues", { owner: "owner", repo: "site" });
-    expect(listed).toContain("It leaks");
-    expect(seen.length).toBeGreaterThan(0);
-    expect(seen.every(({ headers }) => headers.authorization === `Bearer ${canary}`)).toBe(true);
-    await expectNoKeyNear(server, sandbox, [created, listed]);
-  });
+      });
+      stack.defer(() => fake.close());
+      const seen: Seen[] = [];
+      const sandbox = stack.use(
+        await openSandbox(routeTo({ [host]: fake.url }, seen), {
+          ...allow(host),
+          credential: { inject: { hosts: [host], scheme: "bearer" }, placeholder: tokenForm, read },
+        }),
+      );
+      const script = fileOf("@modelcontextprotocol/server-github", "dist/index.js");
+      const server = stack.use(
+        await runServer({
+          // To a program that is not Node's, Node itself is the nearest thing that is surely here.
+          script: runtime === "node" ? script : process.execPath,
+          args: runtime === "node" ? [] : [script],
+          wrap: sandbox.wrap,
+          env: {
+            ...sandbox.env,
+            MCP_RUNTIME: runtime,
+            GITHUB_PERSONAL_ACCESS_TOKEN: String(sandbox.egress.broker.placeholder),
+          },
+        }),
+      );
+      expect(await listTools(server)).toContain("create_issue");
+      const created = await callTool(server, "create_issue", {
+        owner: "owner",
+        repo: "site",
+        title: "It leaks",
+      });
+      expect(created).toContain('"login": "owner"');
+      const listed = await callTool(server, "list_issues", { owner: "owner", repo: "site" });
+      expect(listed).toContain("It leaks");
+      expect(seen.length).toBeGreaterThan(0);
+      expect(seen.every(({ headers }) => headers.authorization === `Bearer ${canary}`)).toBe(true);
+      await expectNoKeyNear(server, sandbox, [created, listed]);
+    },
+  );
 
   it.each(["stdio", "tcp"])("figma-developer-mcp reads a file, over %s", async (transport) => {
     const host = "api.figma.com";
@@ -191,6 +207,42 @@ describe.skipIf(!hasSandbox)("an unmodified server with a placeholder for a key"
     );
     const answer = await sendModern(server.url, tool("create_issue", { owner: "o", repo: "r", title: "t" }));
     expect(JSON.stringify(answer)).toContain("This server may not use that method there.");
+  });
+});
+
+describe.skipIf(!hasSandbox || !existsSync("/usr/bin/curl"))("a server that is no program of Node's", () => {
+  it.each([`https://${curled}/user`, `http://${curled}/user`])("reaches %s with curl", async (url) => {
+    await using stack = new AsyncDisposableStack();
+    const seen: Seen[] = [];
+    const sandbox = stack.use(
+      await openSandbox(
+        ({ url: path = "", headers }, response) => {
+          seen.push({ host: headers.host ?? "", url: path, headers });
+          response.end("the answer");
+        },
+        {
+          ...allow(curled),
+          credential: { inject: { hosts: [curled], scheme: "bearer" }, placeholder: tokenForm, read },
+        },
+      ),
+    );
+    const { placeholder } = sandbox.egress.broker;
+    const server = stack.use(
+      await runServer({
+        script: "/usr/bin/bash",
+        args: [fileURLToPath(new URL("fixtures/curl-server.sh", import.meta.url))],
+        wrap: sandbox.wrap,
+        env: { ...sandbox.env, MCP_RUNTIME: "other", KEY: String(placeholder) },
+      }),
+    );
+    expect(await callTool(server, "curl", { url })).toBe("the answer");
+    expect(seen).toMatchObject([
+      { host: curled, url: "/user", headers: { authorization: `Bearer ${canary}` } },
+    ]);
+    // Whoever else is on this machine does not know the password.
+    expect(await callTool(server, "curl-without-password", { url })).toContain("407");
+    expect(seen).toHaveLength(1);
+    await expectNoKeyNear(server, sandbox, []);
   });
 });
 

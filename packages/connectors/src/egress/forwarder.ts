@@ -33,12 +33,12 @@ export async function openForwarder(socketPath: string): Promise<Forwarder> {
     client.on("data", function onData(chunk: Buffer) {
       head = Buffer.concat([head, chunk]);
       if (!head.includes("\r\n\r\n") && head.length < headLimitBytes) return;
-      client.off("data", onData).pause().setTimeout(0);
+      client.off("data", onData);
       if (!isAuthorized(head, expected)) {
-        client.end(refusal);
+        client.end(refusal).resume();
         return;
       }
-      client.unshift(head);
+      client.setTimeout(0).pause().unshift(head);
       splice(client, connect(socketPath));
     });
   });

@@ -17,10 +17,8 @@ export function routeToBroker(socketPath: string): void {
   net.Socket.prototype.connect = function connect(this: Socket, ...args: unknown[]): Socket {
     const { options, callback } = readArguments(args);
     if (isLocal(options)) return connectSocket.apply(this, args);
-    const socket = connectSocket.call(this, { ...options, path: socketPath }, callback);
-    // There is no look-up; clients with a clock for it stop the clock at this event.
-    process.nextTick(() => this.emit("lookup", null, socketPath, "", options.host));
-    return socket;
+    announceLookup(this, options);
+    return connectSocket.call(this, { ...options, path: socketPath }, callback);
   };
 
   const connectTls = tls.connect as (...args: unknown[]) => TLSSocket;
@@ -30,9 +28,12 @@ export function routeToBroker(socketPath: string): void {
     const { host = "" } = options;
     if (options.socket || isLocal(options)) return connectTls(...args);
     // The server name is all that the broker learns of where this goes.
-    const servername = options.servername || host;
+    const name = options.servername || host;
+    const isAddress = net.isIP(name) !== 0;
+    const servername = isAddress ? "" : name;
     const socket = connectTls({ ...options, servername, path: socketPath }, callback);
-    if (net.isIP(servername) === 0) return socket;
+    announceLookup(socket, options);
+    if (!isAddress) return socket;
     return socket.destroy(
       new Error(`A server in this sandbox calls hosts by their names; it was asked to call ${host}.`),
     );
@@ -41,6 +42,11 @@ export function routeToBroker(socketPath: string): void {
 
   // For `import { connect } from "node:tls"`.
   syncBuiltinESMExports();
+}
+
+/** There is no look-up; clients with a clock for it, got among them, stop the clock at this event. */
+function announceLookup(socket: Socket, { host }: ConnectOptions): void {
+  process.nextTick(() => socket.emit("lookup", null, "", "", host));
 }
 
 /**
