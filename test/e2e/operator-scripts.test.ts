@@ -219,6 +219,6 @@ ${ada.email}  everything  2 instances, 90 minutes, 3 calls, 0 denied, 0 unanswer
     expect(nobody.complaint).toBe("Nobody has an account with the address nobody@example.com.\n");
     const never = await runScript("usage-report", ["--days", "0"]);
     expect(never.code).toBe(1);
-    expect(never.complaint).toMatch(/days/);
+    expect(never.complaint).toMatch(/^The input is not valid: days /);
   });
 });

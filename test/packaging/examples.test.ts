@@ -25,10 +25,10 @@ it("every example in README.md, on the pages and in the SDK's docstrings compile
   }
   expect(programs.size).toBeGreaterThanOrEqual(pages.length + 6);
   // An operator's script lies where the others do.
-  const runScript = JSON.stringify(join(root, "apps/api/src/scripts/run-script.ts"));
+  const runScript = JSON.stringify(join(root, "apps/api/src/scripts/support/run-script.ts"));
   for (const [name, code] of programs) {
     const file = `${name.replaceAll(/[/.]/g, "-")}.ts`;
-    await writeFile(join(folder, file), code.replaceAll('"./run-script.ts"', runScript));
+    await writeFile(join(folder, file), code.replaceAll('"./support/run-script.ts"', runScript));
   }
 
   const modules = join(folder, "node_modules");

@@ -10,6 +10,7 @@ import { addInstances } from "./commands/instances.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addMigrate } from "./commands/migrate.ts";
 import { addRun } from "./commands/run.ts";
+import { addScript } from "./commands/script.ts";
 import { addSignIn } from "./commands/sign-in.ts";
 import { addStart } from "./commands/start.ts";
 import { addStatus } from "./commands/status.ts";
@@ -58,6 +59,7 @@ The first endpoint:
   addConfig(program);
   addAdmin(program);
   addDoctor(program);
+  addScript(program);
   program.commandsGroup("Your account:");
   addSignIn(program);
   addKeys(program);

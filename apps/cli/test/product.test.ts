@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type {
@@ -106,6 +106,21 @@ test("an administrator is created with a password that is long enough, once an a
   const again = await createAdministrator(password);
   expect(again.code).toBe(1);
   expect(again.stderr).toContain("auth.emailTaken");
+});
+
+test("an operator's script works on this home with its own secrets, and leaves none of them behind", async () => {
+  const invited = await machine.run(["script", "import-users", "-", "--valid-hours", "1"], {
+    stdin: "email,name,role\ngrace@example.com,Grace,auditor\n",
+  });
+  expect(invited).toMatchObject({ code: 0, stderr: "" });
+  expect(invited.stdout).toMatch(/^grace@example\.com,Grace,auditor,inv_/m);
+  const refused = await machine.run(["script", "usage-report", "--days", "nine"]);
+  expect(refused).toMatchObject({ code: 1, stdout: "" });
+  expect(refused.stderr).toMatch(/^The input is not valid: days /);
+  const unknown = await machine.run(["script", "usage"]);
+  expect(unknown.code).toBe(2);
+  expect(unknown.stderr).toContain("There are: expire-instances, import-users, usage-report.");
+  expect(await readdir(join(machine.home, "secrets/handover"))).toEqual([]);
 });
 
 test("a wrong password is refused with its reason, and nobody is signed in", async () => {

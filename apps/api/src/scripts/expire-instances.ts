@@ -1,7 +1,7 @@
 import { Command } from "commander";
 
-import { findUser } from "./find-user.ts";
-import { runScript } from "./run-script.ts";
+import { findUser } from "./support/find-user.ts";
+import { runScript } from "./support/run-script.ts";
 
 const command = new Command("expire-instances")
   .description(

@@ -7,7 +7,7 @@ import { CsvError, parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
 import { z } from "zod";
 
-import { runScript, type Script, ScriptError } from "./run-script.ts";
+import { runScript, type Script, ScriptError } from "./support/run-script.ts";
 
 const command = new Command("import-users")
   .description(

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 
-import { runScript } from "./run-script.ts";
+import { runScript } from "./support/run-script.ts";
 
 const command = new Command("usage-report")
   .description("Who used what: instances, minutes, calls and denials of the last days, by user and type.")

@@ -2,11 +2,8 @@ import { type Command, Option } from "commander";
 
 import { connect, findDashboard, type ServerOptions } from "../account/connect.ts";
 import { readNewPassword } from "../ask.ts";
-import { exitCode } from "../exit-code.ts";
-import { Failure } from "../failure.ts";
 import { formatRelative } from "../format-time.ts";
 import { ownCommand } from "../own-command.ts";
-import { readStatus } from "../supervisor/control-client.ts";
 import { homeAt } from "../supervisor/home.ts";
 import { formatFields } from "../table.ts";
 import { print, printJson } from "../terminal.ts";
@@ -78,26 +75,14 @@ async function createAdministrator(options: CreateOptions): Promise<void> {
   const { readServerConfig } = await import("../env.ts");
   const { settings } = readServerConfig();
   const home = homeAt(settings.MINIMCP_HOME);
-  const status = await readStatus(home);
-  const address = status?.database.address;
-  if (status === undefined || !address) {
-    throw new Failure(
-      `MiniMCP does not run in ${home.path}, so there is no database to write to. Start it first: npm start`,
-      exitCode.notRunning,
-    );
-  }
+  const [{ readDatabaseTls }, { findRunningDatabase }, { addAdministrator }] = await Promise.all([
+    import("@minimcp/core"),
+    import("../supervisor/running-database.ts"),
+    import("../supervisor/first-administrator.ts"),
+  ]);
+  const url = await findRunningDatabase(settings, home);
   const password = await readNewPassword(options.passwordStdin);
-  const [{ readDatabaseTls }, { buildDatabaseUrl }, { databaseUrlOf }, { addAdministrator }] =
-    await Promise.all([
-      import("@minimcp/core"),
-      import("@minimcp/db"),
-      import("../supervisor/product-database.ts"),
-      import("../supervisor/first-administrator.ts"),
-    ]);
-  // The role and its password come from the home; of the owner, only the place is known here.
-  const owner = buildDatabaseUrl({ ...address, user: "minimcp_owner", password: undefined });
   const { email, name } = options;
-  const url = await databaseUrlOf("api", settings, home, owner);
   const user = await addAdministrator(
     { url, tls: readDatabaseTls(settings) },
     { email, password, ...(name === undefined ? {} : { name }) },

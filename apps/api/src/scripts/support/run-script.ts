@@ -1,13 +1,14 @@
 import { randomUUID } from "node:crypto";
 
-import { actingFor, AppError, ConfigError, system, type UserView } from "@minimcp/core";
+import { actingFor, ConfigError, system, type UserView } from "@minimcp/core";
 import { openLog } from "@minimcp/core/service";
-import { createCaller } from "@minimcp/router";
+import { answerFor, createCaller } from "@minimcp/router";
+import { TRPCError } from "@trpc/server";
 import type { Command } from "commander";
 import { pino } from "pino";
 
-import { takeApiConfig } from "../env.ts";
-import { openServices, openStores } from "../open-services.ts";
+import { takeApiConfig } from "../../env.ts";
+import { openServices, openStores } from "../../open-services.ts";
 
 type Caller = ReturnType<typeof createCaller>;
 
@@ -57,10 +58,10 @@ export async function runScript(command: Command, work: (script: Script) => Prom
 
 /** A refusal in its own words, with the fields that it is about; of anything unexpected, all there is. */
 function explain(error: unknown): string {
-  // The typed caller hands a refusal over inside tRPC's error.
-  const cause = error instanceof Error && error.cause instanceof AppError ? error.cause : error;
-  if (cause instanceof AppError || cause instanceof ConfigError || cause instanceof ScriptError) {
-    return cause.message;
+  if (error instanceof ConfigError || error instanceof ScriptError) return error.message;
+  if (error instanceof TRPCError) {
+    const { kind, message } = answerFor(error);
+    if (kind !== "internal") return message;
   }
-  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
