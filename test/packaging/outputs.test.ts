@@ -1,7 +1,7 @@
 import type { RouterOutputs } from "@minimcp/client";
-import * as schema from "@minimcp/db/schema";
-import { getTableColumns, is, Table } from "drizzle-orm";
 import { expect, it } from "vitest";
+
+import { secretColumns } from "./support/secret-columns.ts";
 
 /*
  * Every field of every answer that the server gives, written down a second time: a field that is added or removed does
@@ -235,17 +235,6 @@ function namesIn(written: unknown): string[] {
   if (typeof written !== "object" || written === null) return [];
   return Object.entries(written).flatMap(([name, inner]) => [name, ...namesIn(inner)]);
 }
-
-/**
- * Columns that hold a secret: bytes are sealed or wrapped keys and hashes of tokens, and a password's hash is text. The
- * fingerprint of a key is a keyed hash, made to be shown to the key's owner.
- */
-const secretColumns = Object.values(schema)
-  .filter((table) => is(table, Table))
-  .flatMap((table) => Object.entries(getTableColumns(table)))
-  .filter(([name, column]) => column.getSQLType() === "bytea" || name === "passwordHash")
-  .filter(([name]) => name !== "fingerprint")
-  .map(([name]) => name);
 
 it("no answer has a field that is named like a column that holds a secret", () => {
   const names = new Set(namesIn(outputs));
