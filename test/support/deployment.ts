@@ -98,6 +98,7 @@ export async function makeDeployment(database: DatabaseUrls): Promise<Deployment
         MINIMCP_HOME: join(home, node),
         GATEWAY_PORT: await portOf(node),
         RUNTIME_DIRECTORY: runtime.path,
+        INSTANCES_PER_NODE: "1000",
         ...(await writeSecret("MASTER_KEY", testMasterKey)),
         ...(await writeSecret("DATABASE_URL_WORKER", database.workerUrl)),
       });

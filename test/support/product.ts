@@ -49,8 +49,9 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
     DATABASE_URL_API: database.apiUrl,
     DATABASE_URL_WORKER: database.workerUrl,
     API_PORT: "0",
-    // One account makes everything a file needs; what the limit does has a test of its own.
+    // One account makes everything a file needs; what the limits do has a test of its own.
     INSTANCES_PER_USER: "1000",
+    INSTANCES_PER_NODE: "1000",
     GATEWAY_PORT: "0",
     ...options.environment,
   };

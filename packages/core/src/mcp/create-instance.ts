@@ -15,8 +15,8 @@ import { readNodeIsolation, readServerTypes } from "../server-type/read-server-t
 import { mintToken } from "../token/opaque-token.ts";
 import { endpointOf, instanceColumns, type InstanceView, viewInstance } from "./instance-view.ts";
 import { LifetimeMinutes } from "./lifetime-minutes.ts";
-import { requirePlace, waitForTurn } from "./reserve-place.ts";
 import { type Snippets, writeSnippets } from "./snippets.ts";
+import { takePlace } from "./take-place.ts";
 
 export const CreateInstance = z.strictObject({
   type: z.string().min(1).max(50),
@@ -80,10 +80,8 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
       );
     }
 
-    await waitForTurn(tx);
-    const replayedId = await replay(tx, userId, input);
-    if (replayedId === null) await requirePlace(tx, ctx.settings, userId);
-    const instanceId = replayedId ?? (await insertInstance(tx, type, userId, input));
+    const insertedId = await insertInstance(tx, type, userId, input);
+    const instanceId = insertedId ?? (await replay(tx, userId, input));
     await tx.insert(instanceTokens).values({
       id: randomUUID(),
       instanceId,
@@ -93,7 +91,7 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
       expiresAt: sql`(select ${instances.expiresAt} from ${instances} where ${eq(instances.id, instanceId)})`,
     });
     await appendAudit(tx, ctx.request, {
-      action: replayedId === null ? "mcp.create" : "mcp.create.replay",
+      action: insertedId === null ? "mcp.create.replay" : "mcp.create",
       resourceType: "instance",
       resourceId: instanceId,
       newValue: {
@@ -108,6 +106,7 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
       .innerJoin(receipts, eq(receipts.instanceId, instances.id))
       .where(eq(instances.id, instanceId));
     if (row === undefined) throw new Error("an instance was not stored");
+    if (insertedId !== null) await takePlace(tx, ctx.settings, userId);
     return viewInstance(row, ctx.settings);
   });
   const endpoint = endpointOf(instance.id, ctx.settings.gatewayUrl);
@@ -120,23 +119,29 @@ export async function createInstance(ctx: Context, input: CreateInstance): Promi
   };
 }
 
+/** @returns its id; null when there is one with this idempotency key already */
 async function insertInstance(
   tx: Transaction,
   type: ServerTypeDeclaration,
   userId: string,
   input: CreateInstance,
-): Promise<string> {
+): Promise<string | null> {
   const id = randomUUID();
-  await tx.insert(instances).values({
-    id,
-    userId,
-    typeId: type.id,
-    apiKeyId: input.apiKeyId ?? null,
-    label: input.label ?? null,
-    config: input.config,
-    expiresAt: sql`now() + make_interval(mins => ${input.expirationMinutes})`,
-    idempotencyKey: input.idempotencyKey ?? null,
-  });
+  const inserted = await tx
+    .insert(instances)
+    .values({
+      id,
+      userId,
+      typeId: type.id,
+      apiKeyId: input.apiKeyId ?? null,
+      label: input.label ?? null,
+      config: input.config,
+      expiresAt: sql`now() + make_interval(mins => ${input.expirationMinutes})`,
+      idempotencyKey: input.idempotencyKey ?? null,
+    })
+    .onConflictDoNothing()
+    .returning({ id: instances.id });
+  if (inserted.length === 0) return null;
   const granted = { tools: type.tools.map(({ name }) => name), hosts: hostsOf(type) };
   await tx.insert(receipts).values({ instanceId: id, userId, granted });
   return id;
@@ -196,12 +201,8 @@ async function checkApiKey(
   }
 }
 
-/**
- * The instance that an earlier call with this idempotency key made, null when there is none. Its old tokens die, a new
- * one follows.
- */
-async function replay(tx: Transaction, userId: string, input: CreateInstance): Promise<string | null> {
-  if (input.idempotencyKey === undefined) return null;
+/** The instance that an earlier call with this idempotency key made; its old tokens die, a new one follows. */
+async function replay(tx: Transaction, userId: string, input: CreateInstance): Promise<string> {
   const [existing] = await tx
     .select({
       id: instances.id,
@@ -214,9 +215,9 @@ async function replay(tx: Transaction, userId: string, input: CreateInstance): P
       minutes: sql<number>`round(extract(epoch from ${instances.expiresAt} - ${instances.createdAt}) / 60)::int`,
     })
     .from(instances)
-    .where(and(eq(instances.userId, userId), eq(instances.idempotencyKey, input.idempotencyKey)))
+    .where(and(eq(instances.userId, userId), eq(instances.idempotencyKey, input.idempotencyKey ?? "")))
     .for("update");
-  if (existing === undefined) return null;
+  if (existing === undefined) throw new Error("an instance was refused as a duplicate, yet there is none");
   const same =
     existing.typeId === input.type &&
     existing.apiKeyId === (input.apiKeyId ?? null) &&
