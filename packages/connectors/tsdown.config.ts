@@ -21,7 +21,7 @@ const oneFile: UserConfig = {
 };
 
 /** The adapter, and what it has Node load before a server that calls an upstream. */
-export function bundleAdapter(directory: string): UserConfig[] {
+function bundleAdapter(directory: string): UserConfig[] {
   return [
     {
       ...oneFile,
@@ -45,7 +45,16 @@ export function bundleAdapter(directory: string): UserConfig[] {
 /**
  * A bundle is a directory that the pool mounts read-only into a sandbox, where there is no `node_modules`: the
  * adapter, the server it wraps, and the files that server reads.
+ *
+ * @param script of somebody else's server, which becomes `server/index.js`
  */
+export function bundleServer(directory: string, script: string): UserConfig[] {
+  return [
+    ...bundleAdapter(directory),
+    { ...oneFile, entry: { index: script }, outDir: `${directory}/server` },
+  ];
+}
+
 export function bundleEverything(directory: string): UserConfig[] {
   return [
     ...bundleAdapter(directory),

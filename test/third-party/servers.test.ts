@@ -2,9 +2,13 @@
  * Servers as npm installs them, which insist on a key in their environment or a file. They are given a placeholder, in a
  * sandbox without a network, and work all the same; the key is in their upstream's log and nowhere near them.
  */
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { open, readFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { createEmulator } from "emulate";
 import { describe, expect, it } from "vitest";
@@ -22,10 +26,13 @@ import {
   runServer,
 } from "../../packages/connectors/test/support/run-server.ts";
 // @boundaries-ignore What the tests of the broker call its parts.
-import { canary, tokenForm } from "../../packages/gateway/test/egress-harness.ts";
-import { fileOf, hasSandbox, openSandbox, type Sandbox } from "./support/sandbox.ts";
+import { canary, openEgress, tokenForm } from "../../packages/gateway/test/egress-harness.ts";
+import { fileOf, hasSandbox, openSandbox, packages, type Sandbox } from "./support/sandbox.ts";
 import { figmaFile, routeTo, type Seen } from "./support/upstreams.ts";
 
+const bundler = fileURLToPath(
+  new URL("../../packages/connectors/test/support/build-bundle.ts", import.meta.url),
+);
 const curled = "api.example.test";
 const read = async () => Buffer.from(canary);
 
@@ -92,6 +99,42 @@ describe.skipIf(!hasSandbox)("an unmodified server with a placeholder for a key"
     },
   );
 
+  it("works where there are no namespaces, under Node's permission model with nothing to read but its package", async () => {
+    const host = "api.github.com";
+    await using stack = new AsyncDisposableStack();
+    const seen: Seen[] = [];
+    const egress = stack.use(
+      await openEgress(
+        ({ url = "", headers }, response) => {
+          seen.push({ host: headers.host ?? "", url, headers });
+          response.writeHead(200, { "content-type": "application/json" }).end("[]");
+        },
+        {
+          ...allow(host),
+          credential: { inject: { hosts: [host], scheme: "bearer" }, placeholder: tokenForm, read },
+        },
+      ),
+    );
+    const caFile = `${dirname(egress.broker.socketPath)}/ca.pem`;
+    await writeFile(caFile, egress.broker.caCertificate);
+    const server = stack.use(
+      await runServer({
+        script: fileOf("@modelcontextprotocol/server-github", "dist/index.js"),
+        wrap: ([node, ...rest], bundle) => {
+          const readable = [bundle, packages].map((path) => `--allow-fs-read=${path}`);
+          return [node, "--permission", "--allow-child-process", ...readable, ...rest];
+        },
+        env: {
+          MCP_EGRESS_SOCKET: egress.broker.socketPath,
+          MCP_EGRESS_CA_FILE: caFile,
+          GITHUB_PERSONAL_ACCESS_TOKEN: String(egress.broker.placeholder),
+        },
+      }),
+    );
+    expect(await callTool(server, "list_issues", { owner: "owner", repo: "site" })).toBe("[]");
+    expect(seen).toMatchObject([{ host, headers: { authorization: `Bearer ${canary}` } }]);
+  });
+
   it.each(["stdio", "tcp"])("figma-developer-mcp reads a file, over %s", async (transport) => {
     const host = "api.figma.com";
     await using stack = new AsyncDisposableStack();
@@ -152,13 +195,15 @@ describe.skipIf(!hasSandbox)("an unmodified server with a placeholder for a key"
             readToken: async () => ({ token: await read(), expiresAt: null }),
           },
         },
-        ({ broker: { placeholder } }) => ({
-          "/run/mcp/oauth.json": JSON.stringify({
-            installed: { client_id: placeholder, client_secret: placeholder },
+        {
+          files: ({ broker: { placeholder } }) => ({
+            "/run/mcp/oauth.json": JSON.stringify({
+              installed: { client_id: placeholder, client_secret: placeholder },
+            }),
+            // No access token: the server's first call is to the token endpoint.
+            "/run/mcp/credentials.json": JSON.stringify({ refresh_token: placeholder }),
           }),
-          // No access token: the server's first call is to the token endpoint.
-          "/run/mcp/credentials.json": JSON.stringify({ refresh_token: placeholder }),
-        }),
+        },
       ),
     );
     const server = stack.use(
@@ -187,6 +232,38 @@ describe.skipIf(!hasSandbox)("an unmodified server with a placeholder for a key"
     expect(sandbox.egress.decisions).toContainEqual(expect.objectContaining({ host: tokens, status: 200 }));
     await expectNoKeyNear(server, sandbox, [answer]);
   });
+
+  it.each([
+    { server: "@modelcontextprotocol/server-github", script: "dist/index.js", tool: "create_issue" },
+    { server: "@artymclabin/gmail-mcp", script: "dist/index.js", tool: "search_emails" },
+  ])(
+    "$server starts from a bundle, without its packages",
+    async ({ server: name, script, tool: expected }) => {
+      await using stack = new AsyncDisposableStack();
+      const directory = await mkdtemp(join(tmpdir(), "bundle-"));
+      stack.defer(() => rm(directory, { recursive: true }));
+      await promisify(execFile)(process.execPath, [bundler, directory, fileOf(name, script)]);
+      const sandbox = stack.use(
+        await openSandbox(
+          (_, response) => response.end(),
+          {},
+          {
+            hasPackages: false,
+            files: () => ({ "/run/mcp/oauth.json": '{"installed":{}}' }),
+          },
+        ),
+      );
+      const server = stack.use(
+        await runServer({
+          directory,
+          script: "server/index.js",
+          wrap: sandbox.wrap,
+          env: { ...sandbox.env, HOME: "/tmp", GMAIL_OAUTH_PATH: "/run/mcp/oauth.json" },
+        }),
+      );
+      expect(await listTools(server)).toContain(expected);
+    },
+  );
 
   it("is told by its upstream's client what the broker refused", async () => {
     const host = "api.github.com";

@@ -13,6 +13,8 @@ import { type Egress, openEgress } from "../../../packages/gateway/test/egress-h
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const bwrap = "/usr/bin/bwrap";
+/** Where pnpm puts all packages. */
+export const packages = join(root, "node_modules");
 
 export const hasSandbox = existsSync(bwrap);
 
@@ -24,14 +26,18 @@ export interface Sandbox extends AsyncDisposable {
   wrap: (commandLine: readonly string[], bundle: string) => readonly [string, ...string[]];
 }
 
-/** Files of the test's own that are shown inside, by the path they have there. */
-export type Shown = Readonly<Record<string, string>>;
+export interface SandboxOptions {
+  /** Files of the test's own that are shown inside, by the path they have there. */
+  files?: (egress: Egress) => Readonly<Record<string, string>>;
+  /** Whether the packages of the repository are there. Default true. */
+  hasPackages?: boolean;
+}
 
 /** A sandbox as the pool builds it, in its main strokes, with a real broker as its only way out. */
 export async function openSandbox(
   upstream: Parameters<typeof openEgress>[0],
   options: Parameters<typeof openEgress>[1] = {},
-  shown: (egress: Egress) => Shown = () => ({}),
+  { files: filesFor = () => ({}), hasPackages = true }: SandboxOptions = {},
 ): Promise<Sandbox> {
   await using stack = new AsyncDisposableStack();
   const egress = stack.use(await openEgress(upstream, options));
@@ -40,7 +46,7 @@ export async function openSandbox(
   const { socketPath, caCertificate } = egress.broker;
   const files: [inside: string, content: string][] = [
     ["/run/mcp/ca.pem", caCertificate],
-    ...Object.entries(shown(egress)),
+    ...Object.entries(filesFor(egress)),
   ];
   const binds: string[] = [];
   for (const [index, [inside, content]] of files.entries()) {
@@ -48,11 +54,11 @@ export async function openSandbox(
     await writeFile(path, content);
     binds.push("--ro-bind", path, inside);
   }
-  const packages = join(root, "node_modules");
   const tests = join(root, "test/third-party");
+  const shown = hasPackages ? ["--ro-bind", packages, packages, "--ro-bind", tests, tests] : [];
   const start = `--unshare-all --unshare-user --disable-userns --ro-bind /usr /usr --symlink usr/lib /lib
     --symlink usr/lib64 /lib64 --symlink usr/bin /bin --proc /proc --dev /dev --tmpfs /tmp --chdir /app
-    --ro-bind ${packages} ${packages} --ro-bind ${tests} ${tests}
+    --ro-bind ${process.execPath} ${process.execPath}
     --ro-bind ${socketPath} /run/mcp/egress.sock`.split(/\s+/);
   const end = "--remount-ro / --cap-drop ALL --die-with-parent --new-session --".split(" ");
   const resources = stack.move();
@@ -64,6 +70,7 @@ export async function openSandbox(
       "--ro-bind",
       bundle,
       "/app",
+      ...shown,
       ...start,
       ...binds,
       ...end,

@@ -23,6 +23,8 @@ export interface RunningServer extends AsyncDisposable {
 export interface RunOptions {
   /** The stdio server that the adapter runs, instead of the one that the bundle names. */
   script?: string;
+  /** The directory of the bundle. Default: that of `server-everything`. */
+  directory?: string;
   /** Arguments of that server. */
   args?: readonly string[];
   /** Added to what every child has in its environment. */
@@ -33,7 +35,7 @@ export interface RunOptions {
 
 /** Starts the built bundle as the worker does: listening socket on 3, standard input as the rope to its owner. */
 export async function runServer(options: RunOptions = {}): Promise<RunningServer> {
-  const bundle = bundles.everything;
+  const bundle = { ...bundles.everything, ...(options.directory && { directory: options.directory }) };
   const directory = await mkdtemp(join(tmpdir(), "mcp-"));
   const socketPath = join(directory, "s");
   // Closing the listener here unlinks the name it was bound under, not the one that clients connect to.
