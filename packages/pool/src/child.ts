@@ -2,18 +2,25 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 
+import type { ChildCgroup } from "./cgroup.ts";
 import type { Isolation } from "./isolation.ts";
+import type { Limit } from "./limits.ts";
 import { BoundedLogRing, type LogRing } from "./log-ring.ts";
 import { PoolError } from "./pool-error.ts";
 import { childrenOf, signalProcess, startTimeOf, waitUntil } from "./processes.ts";
 import { waitForHealth } from "./readiness.ts";
 
-/** How a child ended. `stopped` was asked for; `exited` is code 0 unasked; everything else is `crashed`. */
+/**
+ * How a child ended. `stopped` was asked for; `exited` is code 0 unasked; everything else is `crashed`, an end at a limit
+ * too.
+ */
 export interface Exit {
   /** Inside namespaces a death by signal n is reported as code 128 + n. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly cause: "stopped" | "exited" | "crashed";
+  /** The limit that it met: the pool ended it there, or it broke off by itself for want of memory. */
+  readonly limit?: Limit;
 }
 
 /** `since` is milliseconds since the epoch. */
@@ -50,6 +57,7 @@ export interface ChildParts {
   readonly socketPath: string;
   readonly isolation: Isolation;
   readonly uid: number | undefined;
+  readonly cgroup: ChildCgroup | undefined;
   readonly graceMs: number;
   readonly logBytes: number;
   readonly now: () => number;
@@ -70,10 +78,12 @@ export class SandboxedChild implements Child {
   readonly pid: number;
   readonly uid: number | undefined;
   readonly isolation: Isolation;
+  readonly cgroup: ChildCgroup | undefined;
   readonly logs: LogRing;
   readonly exited: Promise<Exit>;
   readonly #parts: ChildParts;
   #state: ChildState;
+  #limit: Limit | undefined;
   #namespaceInit: { pid: number; startTime: string } | undefined;
 
   constructor(parts: ChildParts) {
@@ -86,6 +96,7 @@ export class SandboxedChild implements Child {
     this.pid = child.pid;
     this.uid = parts.uid;
     this.isolation = isolation;
+    this.cgroup = parts.cgroup;
     this.#state = { kind: "starting", since: now() };
     const logs = new BoundedLogRing(parts.logBytes, now);
     logs.drain(child.stdout, "stdout");
@@ -152,10 +163,19 @@ export class SandboxedChild implements Child {
     signalProcess(-this.pid, "SIGKILL");
   }
 
+  /** Ends the child without grace, since it uses more than it may. */
+  endAtLimit(limit: Limit): void {
+    if (this.#state.kind !== "starting" && this.#state.kind !== "ready") return;
+    this.#limit = limit;
+    this.kill();
+  }
+
   async #terminate(): Promise<void> {
     const server = await this.#serverPid();
     if (server === undefined) return this.kill();
     signalProcess(server, "SIGTERM");
+    // It may be held down for its use of the CPU.
+    signalProcess(server, "SIGCONT");
     const finished = new AbortController();
     void this.exited.then(() => finished.abort());
     await delay(this.#parts.graceMs, undefined, { signal: finished.signal }).then(
@@ -183,20 +203,24 @@ export class SandboxedChild implements Child {
   }
 
   async #bury(code: number | null, signal: NodeJS.Signals | null, closed: Promise<unknown>): Promise<Exit> {
-    const isStopped = this.#state.kind === "stopping";
-    const cause = isStopped ? "stopped" : code === 0 ? "exited" : "crashed";
-    const exit: Exit = { code, signal, cause };
+    const isStopped = this.#state.kind === "stopping" && this.#limit === undefined;
     const { process: child, resources, onCleanupError, now } = this.#parts;
+    let isOutOfMemory = false;
     // First of them, and they are given back also when it fails: the kernel may take seconds to clear away what a child
     // left, and a socket and a uid that are kept for that are lost for ever.
     resources.defer(() => this.#endDescendants());
     try {
+      // While the group is there to be asked.
+      isOutOfMemory = (await this.cgroup?.hasRunOutOfMemory()) ?? false;
       await resources.disposeAsync();
     } catch (error) {
       onCleanupError(error);
     }
     await Promise.race([closed, delay(outputTimeoutMs, undefined, { ref: false })]);
     for (const stream of child.stdio) stream?.destroy();
+    const cause = isStopped ? "stopped" : code === 0 && this.#limit === undefined ? "exited" : "crashed";
+    if (cause === "crashed" && (isOutOfMemory || saysOutOfMemory(this.logs))) this.#limit ??= "memory";
+    const exit: Exit = { code, signal, cause, ...(this.#limit ? { limit: this.#limit } : {}) };
     this.#state = { kind: "dead", since: now(), exit };
     return exit;
   }
@@ -223,4 +247,16 @@ export class SandboxedChild implements Child {
       .slice(-2_000);
     return tail === "" ? "(it wrote nothing)" : `and last wrote:\n${tail}`;
   }
+}
+
+// What V8, Node, libstdc++ and Python write when an allocation was refused. A server that writes this untruly is told to
+// have met a limit that it did not meet, and wins nothing by it.
+const outOfMemoryWords =
+  /JavaScript heap out of memory|process out of memory|Array buffer allocation failed|ERR_MEMORY_ALLOCATION_FAILED|ERR_WORKER_OUT_OF_MEMORY|std::bad_alloc|^MemoryError/;
+
+function saysOutOfMemory(logs: LogRing): boolean {
+  return logs
+    .lines()
+    .slice(-100)
+    .some(({ stream, text }) => stream === "stderr" && outOfMemoryWords.test(text));
 }

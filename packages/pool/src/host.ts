@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { type Cgroups, findDelegatedCgroup, openCgroups } from "./cgroup.ts";
 import type { ChildLimits } from "./limits.ts";
 import { defaultLimits } from "./limits.ts";
 import { type RuntimeDirectory, openRuntimeDirectory } from "./runtime-directory.ts";
@@ -19,6 +20,11 @@ export interface HostOptions {
   /** The uids of children, when the worker is root. Default: 20000 to 20099. */
   readonly slots?: Partial<UidSlotOptions>;
   readonly limits?: Partial<ChildLimits>;
+  /**
+   * A directory of the cgroup v2 tree that is the worker's, without processes of its own. Default: the one that systemd
+   * gives with `Delegate=yes` and `DelegateSubgroup=minimcp-worker`. Without one the pool's own watch must do.
+   */
+  readonly cgroupDirectory?: string;
 }
 
 /** What launching anything on this host needs, acquired once. */
@@ -32,6 +38,7 @@ export interface Host extends AsyncDisposable {
   readonly filter: string | undefined;
   /** Undefined where the worker cannot change to another uid. */
   readonly slots: UidSlots | undefined;
+  readonly cgroups: Cgroups | undefined;
 }
 
 export async function openHost(options: HostOptions): Promise<Host> {
@@ -41,6 +48,8 @@ export async function openHost(options: HostOptions): Promise<Host> {
   const slots = await openSlots(tools, options.slots);
   const node = await stageContent(runtime, "node", options.nodeBinary);
   const filter = await stageFilter(runtime);
+  const cgroupDirectory = options.cgroupDirectory ?? (await findDelegatedCgroup());
+  const cgroups = cgroupDirectory && tools.sh ? await openCgroups(cgroupDirectory, tools.sh) : undefined;
   const acquired = resources.move();
   return {
     runtime,
@@ -49,6 +58,7 @@ export async function openHost(options: HostOptions): Promise<Host> {
     node,
     filter,
     slots,
+    cgroups,
     [Symbol.asyncDispose]: () => acquired.disposeAsync(),
   };
 }

@@ -25,6 +25,8 @@ export interface Isolation {
     readonly limits: boolean;
     readonly nodePermission: boolean;
     readonly network: "none" | "host";
+    /** The controllers of cgroup v2 that hold each child, such as `memory pids cpu`; `none` where the worker has none. */
+    readonly cgroup: string;
   };
   /** What would raise the level, in words for the operator; empty at `strict`. */
   readonly advice: readonly string[];
@@ -164,6 +166,7 @@ function describe(report: InsideReport, host: Host, slotUid: number | undefined)
     limits: hasLimits(report, host),
     nodePermission: report.nodePermission,
     network: report.reachesLoopback ? "host" : "none",
+    cgroup: host.cgroups?.controllers.join(" ") || "none",
   };
 }
 

@@ -1,15 +1,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync, readdirSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
 
+import { enterCgroup } from "./cgroup.ts";
+import type { ChildFiles } from "./child-files.ts";
 import type { IsolationLevel } from "./isolation-level.ts";
 import type { ChildLimits } from "./limits.ts";
 import type { Tools } from "./tools.ts";
 
+/** The directory of a child inside namespaces in which it finds what the worker gives it besides its bundle. */
+export const givenDirectory = "/run/mcp";
 /** Where a child inside namespaces finds the socket of its broker. At the other levels it is the host path itself. */
-export const egressSocketInside = "/run/mcp/egress.sock";
+export const egressSocketInside = `${givenDirectory}/egress.sock`;
 
 /** Everything that the command line of a child depends on. All paths are absolute. */
 export interface LaunchPlan {
@@ -29,6 +33,10 @@ export interface LaunchPlan {
   /** The slot uid; present exactly at the levels that have one. */
   readonly uid?: number | undefined;
   readonly egressSocket?: string | undefined;
+  /** Read-only files besides the bundle. */
+  readonly files?: ChildFiles | undefined;
+  /** Directory of the cgroup that the child enters before anything else. */
+  readonly cgroup?: string | undefined;
   /** The staged system call filter; used where there is bubblewrap to load it. */
   readonly filter: string | undefined;
   /** What Node's permission model lets the child read besides its bundle. */
@@ -53,7 +61,19 @@ const filterDescriptor = 9;
  * @throws when a tool that the level needs is not on the host.
  */
 function buildCommand(plan: LaunchPlan): Command {
-  return commandBuilders[plan.level](plan);
+  const command = commandBuilders[plan.level](plan);
+  if (plan.cgroup === undefined) return command;
+  // Before the first fork, so that nothing of the child is ever outside. What a shell exports unasked is taken away.
+  const enter = [
+    need(plan.tools, "sh"),
+    "-c",
+    enterCgroup,
+    plan.cgroup,
+    need(plan.tools, "env"),
+    "-u",
+    "SHLVL",
+  ];
+  return { ...command, ...asCommand([...enter, command.file, ...command.args]) };
 }
 
 const commandBuilders: Record<IsolationLevel, (plan: LaunchPlan) => Command> = {
@@ -80,6 +100,7 @@ function buildNamespacedCommand(plan: LaunchPlan): Command {
     ["--ro-bind", plan.bundle, "/app"],
     ["--chdir", "/app"],
     plan.egressSocket ? ["--ro-bind", plan.egressSocket, egressSocketInside] : [],
+    ...giveFiles(plan.files),
     // After all binds: the root and /dev are tmpfs of bubblewrap's own, writable and of no bounded size.
     ["--remount-ro", "/dev"],
     ["--remount-ro", "/"],
@@ -119,7 +140,8 @@ function buildNamespacedCommand(plan: LaunchPlan): Command {
 
 function buildHardenedCommand(plan: LaunchPlan): Command {
   const { limits, tools } = plan;
-  const readable = [plan.bundle, ...plan.readable].map((path) => `--allow-fs-read=${path}`);
+  const given = plan.files ? [plan.files.directory] : [];
+  const readable = [plan.bundle, ...given, ...plan.readable].map((path) => `--allow-fs-read=${path}`);
   // A bundle may adapt a stdio server, which is a process of its own.
   const permission = ["--permission", "--allow-child-process", ...readable];
   return {
@@ -152,6 +174,11 @@ function buildPlainCommand(plan: LaunchPlan): Command {
     env: plan.env,
     hiddenArgs: [],
   };
+}
+
+function giveFiles(files: ChildFiles | undefined): string[][] {
+  if (!files) return [];
+  return files.names.map((name) => ["--ro-bind", join(files.directory, name), join(givenDirectory, name)]);
 }
 
 function dropPrivileges(setpriv: string, uid: number | undefined): string[] {
@@ -222,6 +249,7 @@ export async function spawnChild(plan: LaunchPlan, listener: number): Promise<Ch
   } finally {
     if (filter !== undefined) closeSync(filter);
   }
+  preferWhenOutOfMemory(child.pid);
   // The declared type knows the first five only.
   const extraPipes: readonly unknown[] = child.stdio;
   handOver(extraPipes[hiddenArgsDescriptor], command.hiddenArgs);
@@ -230,6 +258,16 @@ export async function spawnChild(plan: LaunchPlan, listener: number): Promise<Ch
   // The child may end while nobody writes; that is not an error of the pipe's.
   child.stdin?.on("error", () => {});
   return child;
+}
+
+/** When the host itself runs out of memory, the kernel is to end a child and not the worker, the API or the database. */
+function preferWhenOutOfMemory(pid: number | undefined): void {
+  try {
+    // Inherited by all that the child starts, and set before it starts anything.
+    writeFileSync(`/proc/${pid}/oom_score_adj`, "1000");
+  } catch {
+    // It ended at once, which its exit tells, or the system is another than Linux.
+  }
 }
 
 function handOver(pipe: unknown, args: readonly string[]): void {

@@ -1,10 +1,22 @@
-/** What one child may use. The kernel enforces these; nothing here is polled. */
+/** The limits at which a child is ended. At the others the kernel refuses, and it lives on. */
+export type Limit = "memory" | "cpu";
+
+/** What one child may use. The kernel enforces the sizes, the pool's watch what lasts or is spread over processes. */
 export interface ChildLimits {
+  /** Resident memory of all its processes together, in bytes. What they share is counted once. */
+  memoryBytes: number;
   /**
    * Private writable memory in bytes (RLIMIT_DATA). V8's code range counts, so Node 24 dies at start below about
    * 600 MB; the default stops Buffers at about 504 MB. RLIMIT_AS would break WebAssembly and with it `fetch`.
    */
   dataBytes: number;
+  /** Cores that it may keep busy: 0.5 is half of one. More is fine for as long as `cpuWindowMs` lets it be. */
+  cpuCores: number;
+  /**
+   * A child that took more than `cpuCores` on average of this many milliseconds is held down to them; one that takes
+   * all of them for as long again is ended.
+   */
+  cpuWindowMs: number;
   /** Open descriptors of a process. */
   openFiles: number;
   /** Size of any single file it writes, in bytes. */
@@ -18,7 +30,10 @@ export interface ChildLimits {
 }
 
 export const defaultLimits: ChildLimits = {
+  memoryBytes: 512 * 1024 * 1024,
   dataBytes: 1_124_073_472,
+  cpuCores: 0.5,
+  cpuWindowMs: 60_000,
   openFiles: 1024,
   fileBytes: 64 * 1024 * 1024,
   tmpBytes: 64 * 1024 * 1024,

@@ -1,17 +1,20 @@
 import { chown } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { isAbsolute, normalize } from "node:path";
+import { basename, isAbsolute, join, normalize } from "node:path";
 
 import PQueue from "p-queue";
 
 import { type Child, type Exit, SandboxedChild } from "./child.ts";
+import { fileNamePattern, stageFiles } from "./child-files.ts";
 import { type Host, type HostOptions, openHost } from "./host.ts";
 import { type IsolationLevel, meetsLevel } from "./isolation-level.ts";
 import { type Isolation, probeHost } from "./isolation.ts";
-import { spawnChild } from "./launch.ts";
+import { egressSocketInside, givenDirectory, spawnChild } from "./launch.ts";
+import type { Limit } from "./limits.ts";
 import { bindListener } from "./listener.ts";
 import { PoolError } from "./pool-error.ts";
 import { stageContent } from "./stage.ts";
+import { Watch } from "./watch.ts";
 
 export interface PoolOptions extends HostOptions {
   /** Below this level the pool does not open. */
@@ -26,6 +29,8 @@ export type PoolEvent =
   | { readonly kind: "swept"; readonly owners: readonly string[] }
   | { readonly kind: "probed"; readonly isolation: Isolation }
   | { readonly kind: "started"; readonly id: string; readonly pid: number; readonly startedMs: number }
+  | { readonly kind: "throttled"; readonly id: string; readonly limit: Limit }
+  | { readonly kind: "watchFailed"; readonly id: string; readonly error: unknown }
   | { readonly kind: "ended"; readonly id: string; readonly exit: Exit }
   | { readonly kind: "cleanupFailed"; readonly id: string; readonly error: unknown };
 
@@ -47,6 +52,11 @@ export interface ChildSpec {
    * child's uid, and appears at `egressSocketInside` where the child has namespaces.
    */
   readonly egressSocket?: string;
+  /**
+   * Read-only files besides the bundle by name, such as a certificate or a file of placeholder credentials. Only the
+   * child's uid can read them, and they are gone with it. `Pool.filePath` tells where it finds them.
+   */
+  readonly files?: Readonly<Record<string, string | Buffer>>;
   /** Default 10,000. */
   readonly readyTimeoutMs?: number;
   /** Time between SIGTERM and SIGKILL. Default 3,000. */
@@ -66,6 +76,10 @@ export interface Pool extends AsyncDisposable {
    * @throws {PoolError} for every failure; the signal's reason when it aborts.
    */
   start(spec: ChildSpec, signal?: AbortSignal): Promise<Child>;
+  /** Where a child finds a file of its spec. Known before its start, so that its arguments and environment can name it. */
+  filePath(id: string, name: string): string;
+  /** Where a child finds the broker's socket whose path on the host this is. */
+  egressSocketPath(egressSocket: string): string;
   /** Those that are starting, ready or stopping. */
   children(): readonly Child[];
 }
@@ -114,6 +128,7 @@ class ProcessPool implements Pool {
   /** Every id that is queued, starting or running. */
   readonly #ids = new Set<string>();
   readonly #children = new Set<SandboxedChild>();
+  readonly #watch: Watch;
   #socketCount = 0;
 
   constructor(host: Host, isolation: Isolation, resources: AsyncDisposableStack, settings: PoolSettings) {
@@ -122,10 +137,28 @@ class ProcessPool implements Pool {
     this.#resources = resources;
     this.#settings = settings;
     this.#queue = new PQueue({ concurrency: settings.concurrency });
+    this.#watch = new Watch({
+      children: () => this.#children,
+      limits: host.limits,
+      onThrottled: ({ id }, limit) => settings.log({ kind: "throttled", id, limit }),
+      onError: ({ id }, error) => settings.log({ kind: "watchFailed", id, error }),
+    });
   }
 
   get directory(): string {
     return this.#host.runtime.directory;
+  }
+
+  filePath(id: string, name: string): string {
+    return join(this.isolation.parts.namespaces ? givenDirectory : this.#filesOf(id), name);
+  }
+
+  egressSocketPath(egressSocket: string): string {
+    return this.isolation.parts.namespaces ? egressSocketInside : egressSocket;
+  }
+
+  #filesOf(id: string): string {
+    return join(this.#host.runtime.files, id);
   }
 
   children(): readonly Child[] {
@@ -183,12 +216,16 @@ class ProcessPool implements Pool {
   }
 
   async #spawn(spec: ChildSpec, signal: AbortSignal): Promise<SandboxedChild> {
-    const { runtime, slots, tools, limits, node, filter } = this.#host;
+    const { runtime, slots, cgroups, tools, limits, node, filter } = this.#host;
     const { log, now } = this.#settings;
     await using resources = new AsyncDisposableStack();
     const slot = slots && this.isolation.parts.ownUid ? resources.use(await slots.acquire()) : undefined;
     const bundle = await stageContent(runtime, "bundle", spec.bundleDirectory);
     if (slot && spec.egressSocket) await chown(spec.egressSocket, slot.uid, slot.uid);
+    const files = spec.files
+      ? resources.use(await stageFiles(this.#filesOf(spec.id), spec.files, slot?.uid))
+      : undefined;
+    const cgroup = cgroups && resources.use(await cgroups.create(spec.id, limits));
     const listener = resources.use(await bindListener(runtime.sockets, String(this.#socketCount++)));
     signal.throwIfAborted();
     const process = await spawnChild(
@@ -204,6 +241,8 @@ class ProcessPool implements Pool {
         env: { ...spec.env, NODE_ENV: "production", MCP_ID: spec.id },
         uid: slot?.uid,
         egressSocket: spec.egressSocket,
+        files,
+        cgroup: cgroup?.path,
         filter,
         readable: [],
       },
@@ -215,6 +254,7 @@ class ProcessPool implements Pool {
       socketPath: listener.path,
       isolation: this.isolation,
       uid: slot?.uid,
+      cgroup,
       graceMs: spec.graceMs ?? defaultGraceMs,
       logBytes: limits.logBytes,
       now,
@@ -230,6 +270,7 @@ class ProcessPool implements Pool {
     this.#closing.abort(new PoolError("closed", "the process pool is shutting down"));
     await Promise.all([...this.#children].map((child) => child.stop()));
     await this.#queue.onIdle();
+    await this.#watch[Symbol.asyncDispose]();
     await this.#resources.disposeAsync();
   }
 }
@@ -247,6 +288,14 @@ function checkSpec(spec: ChildSpec): void {
   }
   if (isAbsolute(spec.entry) || normalize(spec.entry).startsWith("..")) {
     throw new PoolError("invalidSpec", `entry ${spec.entry} must lie inside the bundle`);
+  }
+  for (const name of Object.keys(spec.files ?? {})) {
+    if (!fileNamePattern.test(name) || name === basename(egressSocketInside)) {
+      throw new PoolError(
+        "invalidSpec",
+        `the file name ${JSON.stringify(name)} is not allowed: use letters, digits, ".", "-" and "_"`,
+      );
+    }
   }
   for (const [name, value] of Object.entries(spec.env ?? {})) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || loaderVariables.test(name)) {

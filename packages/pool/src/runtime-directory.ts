@@ -16,6 +16,7 @@ import { waitUntil } from "./processes.ts";
  *   o/<owner>/          0711: sockets of brokers, which a slot uid must reach
  *   o/<owner>/s/        0700: ingress sockets, reached by the owner alone
  *   o/<owner>/t/        0700: what is being staged
+ *   o/<owner>/f/        0711: files that children are given, each child's by its id
  * ```
  */
 export interface RuntimeDirectory extends AsyncDisposable {
@@ -23,6 +24,7 @@ export interface RuntimeDirectory extends AsyncDisposable {
   readonly directory: string;
   readonly sockets: string;
   readonly scratch: string;
+  readonly files: string;
   /** Owners found dead and cleared away. */
   readonly sweptOwners: readonly string[];
 }
@@ -54,6 +56,7 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
   const directory = join(owners, randomBytes(4).toString("hex"));
   const sockets = join(directory, "s");
   const scratch = join(directory, "t");
+  const files = join(directory, "f");
   if (Buffer.byteLength(join(sockets, longestSocketName)) >= socketPathLimitBytes) {
     throw new PoolError(
       "runtimeUnusable",
@@ -66,6 +69,7 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
     await claimDirectory(directory);
     await claimDirectory(sockets, 0o700);
     await claimDirectory(scratch, 0o700);
+    await claimDirectory(files);
   } catch (error) {
     await removeOwner(directory, lock);
     throw error;
@@ -75,6 +79,7 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
     directory,
     sockets,
     scratch,
+    files,
     sweptOwners: swept,
     [Symbol.asyncDispose]: () => removeOwner(directory, lock),
   };

@@ -36,11 +36,15 @@ export interface UidTools {
 }
 
 const clearTimeoutMs = 5_000;
+/** How long a uid whose processes survive SIGKILL is passed over: to try it again takes `clearTimeoutMs`. */
+const stuckMs = 60_000;
 
 /** The uids of one host, shared by every pool on it through locks that die with their holder. */
 export class UidSlots {
   readonly #options: UidSlotOptions;
   readonly #tools: UidTools;
+  /** Until when to pass over a uid, on the monotonic clock. */
+  readonly #stuck = new Map<number, number>();
 
   private constructor(options: UidSlotOptions, tools: UidTools) {
     this.#options = options;
@@ -57,23 +61,21 @@ export class UidSlots {
       if (!slots.#covers(uid) || !running.has(uid)) continue;
       const lock = tryLock(join(options.lockDirectory, name));
       if (!lock) continue;
-      try {
-        await slots.clear(uid);
-      } finally {
-        lock[Symbol.dispose]();
-      }
+      await slots.#makeEmpty(uid, true, lock);
+      lock[Symbol.dispose]();
     }
     return slots;
   }
 
   /**
-   * Takes the first free uid.
+   * Takes the first free uid. One of which a process hangs in the kernel, and so survives SIGKILL, is passed over.
    *
    * @throws PoolError `noCapacity` when all are taken.
    */
   async acquire(): Promise<UidSlot> {
     const { firstUid, count, lockDirectory } = this.#options;
     for (let uid = firstUid; uid < firstUid + count; uid++) {
+      if (performance.now() < (this.#stuck.get(uid) ?? 0)) continue;
       const path = join(lockDirectory, `${uid}.lock`);
       const wasOurs = existsSync(path);
       const lock = tryLock(path);
@@ -84,7 +86,7 @@ export class UidSlots {
     }
     throw new PoolError(
       "noCapacity",
-      `all ${count} child uids from ${firstUid} are taken on this host. Stop an instance or raise slots.count.`,
+      `all ${count} child uids from ${firstUid} are taken or stuck on this host. Stop an instance or raise slots.count.`,
     );
   }
 
@@ -118,10 +120,7 @@ export class UidSlots {
   async #makeEmpty(uid: number, wasOurs: boolean, lock: FileLock): Promise<boolean> {
     try {
       if ((await processesOfUid(uid)).length === 0) return true;
-      if (wasOurs) {
-        await this.clear(uid);
-        return true;
-      }
+      if (wasOurs) return await this.#tryToClear(uid, lock);
       // No pool ever used this uid, yet somebody runs under it: a real user of this host. Leave it alone, and leave
       // no lock file that would make it look like ours next time.
       await unlink(lock.path);
@@ -130,6 +129,17 @@ export class UidSlots {
     } catch (error) {
       lock[Symbol.dispose]();
       throw error;
+    }
+  }
+
+  async #tryToClear(uid: number, lock: FileLock): Promise<boolean> {
+    try {
+      await this.clear(uid);
+      return true;
+    } catch {
+      this.#stuck.set(uid, performance.now() + stuckMs);
+      lock[Symbol.dispose]();
+      return false;
     }
   }
 

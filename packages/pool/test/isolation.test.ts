@@ -20,6 +20,7 @@ describe("the level of a host", () => {
       limits: true,
       nodePermission: level === "hardened",
       network: isNamespaced ? "none" : "host",
+      cgroup: "none",
     });
   });
 
