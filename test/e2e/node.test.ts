@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 
-import { digestToken, type NodeIdentity, registerNode } from "@minimcp/core";
+import { createVault, digestToken, type NodeIdentity, parseKeyring, registerNode } from "@minimcp/core";
 import { type Database, openDatabase } from "@minimcp/db";
 import { openPool, type Pool } from "@minimcp/pool";
 import { pino } from "pino";
@@ -12,7 +12,7 @@ import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { query } from "../support/call.ts";
 import { addType, createInstance, findBundle, type Instance } from "../support/instances.ts";
-import { type Product, startProduct } from "../support/product.ts";
+import { type Product, startProduct, testMasterKey } from "../support/product.ts";
 import { makeRuntimeDirectory, type TestRuntime } from "../support/runtime-directory.ts";
 import { Node } from "@minimcp/worker/node";
 
@@ -86,6 +86,8 @@ beforeAll(async () => {
       identity,
       capacity: 100,
       pool,
+      vault: createVault(parseKeyring(testMasterKey)),
+      loopbackUpstreams: undefined,
       findBundle,
       isFresh: () => isFresh,
       log: pino({ level: "silent" }),

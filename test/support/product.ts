@@ -32,7 +32,11 @@ export interface ProductOptions {
   /** False for tests that need no instance to run. */
   worker?: boolean;
   findBundle?: (name: string) => ServerBundle | undefined;
+  /** Upstream hosts that live on this machine. */
+  loopbackUpstreams?: LoopbackUpstreams;
 }
+
+type LoopbackUpstreams = Parameters<typeof startWorker>[2]["loopbackUpstreams"];
 
 /** The API, and unless told otherwise a worker, on a database of their own, in this process. */
 export async function startProduct(options: ProductOptions = {}): Promise<Product> {
@@ -58,7 +62,7 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
   const worker =
     options.worker === false
       ? null
-      : resources.use(await startTestWorker(readWorkerConfig(environment), options.findBundle));
+      : resources.use(await startTestWorker(readWorkerConfig(environment), options));
   const apiConfig: ApiConfig = readApiConfig({ GATEWAY_URL: worker?.url, ...environment });
   const api = resources.use(await startApi(apiConfig, log, { passwords: quickPasswords }));
   const acquired = resources.move();
@@ -67,10 +71,13 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
 
 function startTestWorker(
   config: WorkerConfig,
-  findBundle: ProductOptions["findBundle"] = (name) =>
-    name === "everything" ? bundles.everything : undefined,
+  {
+    findBundle = (name) => (name === "everything" ? bundles.everything : undefined),
+    loopbackUpstreams,
+  }: Pick<ProductOptions, "findBundle" | "loopbackUpstreams">,
 ): Promise<RunningWorker> {
-  return startWorker(config, pino({ level: process.env["TEST_LOG"] ?? "silent" }), { findBundle });
+  const log = pino({ level: process.env["TEST_LOG"] ?? "silent" });
+  return startWorker(config, log, { findBundle, ...(loopbackUpstreams && { loopbackUpstreams }) });
 }
 
 async function addBuiltinTypes(ownerUrl: string): Promise<void> {

@@ -1,9 +1,9 @@
-import type { ClaimedInstance, NodeIdentity } from "@minimcp/core";
-import type { Database } from "@minimcp/db";
-import type { ChildSpec, Pool } from "@minimcp/pool";
+import type { ClaimedInstance } from "@minimcp/core";
+import type { ChildSpec } from "@minimcp/pool";
 
 import { claimPort } from "./claim-port.ts";
 import { NotRunnable } from "./not-runnable.ts";
+import { type EgressEvents, type EgressOptions, openEgress } from "./open-egress.ts";
 
 /** The self-contained directory of a server, as it goes into the sandbox. */
 export interface ServerBundle {
@@ -13,10 +13,7 @@ export interface ServerBundle {
   args: readonly string[];
 }
 
-export interface EquipmentOptions {
-  db: Database;
-  identity: NodeIdentity;
-  pool: Pool;
+export interface EquipmentOptions extends EgressOptions {
   /** The servers this node can run, by the name that declarations use. */
   findBundle(name: string): ServerBundle | undefined;
 }
@@ -26,11 +23,14 @@ const privatePort = 3000;
 
 /**
  * Gets together what an instance runs with.
+ * @param resources what ends with the claim
  * @throws NotRunnable when it cannot run here
  */
 export async function equipInstance(
   options: EquipmentOptions,
   { instanceId, fence, declaration, config }: ClaimedInstance,
+  resources: AsyncDisposableStack,
+  events: EgressEvents,
 ): Promise<Omit<ChildSpec, "id">> {
   if (declaration === null) {
     throw new NotRunnable(
@@ -50,11 +50,14 @@ export async function equipInstance(
       : await claimPort(options.db, options.identity, { instanceId, fence });
     env["PORT"] = String(port);
   }
-  return {
+  const spec = {
     bundleDirectory: bundle.directory,
     entry: bundle.entry,
     nodeArgs: bundle.nodeArgs ?? [],
     args: [...bundle.args, ...chosen],
-    env,
   };
+  // Without a rule there is no way out, and no broker that could be one.
+  if (declaration.egress.length === 0) return { ...spec, env };
+  const egress = await openEgress(options, { instanceId, fence }, declaration, resources, events);
+  return { ...spec, ...egress, env: { ...env, ...egress.env } };
 }

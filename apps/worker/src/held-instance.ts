@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import type { ClaimedInstance, Closing } from "@minimcp/core";
 import type { Target } from "@minimcp/gateway";
-import { type Child, type ChildSpec, type Pool, PoolError } from "@minimcp/pool";
+import { type Child, type ChildSpec, type Exit, type Pool, PoolError } from "@minimcp/pool";
 
 import { NotRunnable } from "./not-runnable.ts";
 
@@ -152,6 +152,12 @@ export class HeldInstance {
       attempts += 1;
       const outcome = await this.#runOnce(spec);
       if (this.hasEnded) return;
+      // It would only meet the limit again, and take from others what it takes on its way there.
+      if (outcome.limit !== undefined) {
+        const explanation = limitExplanations[outcome.limit];
+        this.#owner.onExhausted(this, { kind: "ended", reason: outcome.limit, explanation });
+        return;
+      }
       everReady ||= outcome.servedMs > 0;
       if (outcome.servedMs > recoveredMs) attempts = 1;
       if (attempts >= maxAttempts) {
@@ -167,7 +173,7 @@ export class HeldInstance {
   }
 
   /** One life of the child, to its end. */
-  async #runOnce(spec: Omit<ChildSpec, "id">): Promise<{ servedMs: number; why: string }> {
+  async #runOnce(spec: Omit<ChildSpec, "id">): Promise<Outcome> {
     let child: Child;
     try {
       child = await this.#owner.pool.start(
@@ -192,6 +198,7 @@ export class HeldInstance {
       return {
         servedMs: performance.now() - readyAt,
         why: `Its process ended by itself (${exit.signal ?? `code ${exit.code}`}).`,
+        limit: exit.limit,
       };
     } finally {
       this.#ended.signal.removeEventListener("abort", stop);
@@ -206,6 +213,19 @@ export class HeldInstance {
     this.#socket.promise.catch(() => undefined);
   }
 }
+
+/** How a life of a child ended. */
+interface Outcome {
+  servedMs: number;
+  why: string;
+  limit?: Exit["limit"] | undefined;
+}
+
+/** For the owner: what was too much, and what to do. */
+const limitExplanations: Record<NonNullable<Exit["limit"]>, string> = {
+  memory: "It used more memory than an instance may have. Create a new one, and ask it for less at a time.",
+  cpu: "It kept a processor busy for longer than an instance may. Create a new one, and ask it for less at a time.",
+};
 
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

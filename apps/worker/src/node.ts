@@ -7,7 +7,6 @@ import {
   leaseSeconds,
   markReady,
   markRestarting,
-  type NodeIdentity,
   recordLogLines,
   releaseLeases,
   renewLeases,
@@ -15,30 +14,24 @@ import {
 } from "@minimcp/core";
 import { type Database, DatabaseUnavailable } from "@minimcp/db";
 import type { CallRecord, Decision, Verdict } from "@minimcp/gateway";
-import type { Child, Pool } from "@minimcp/pool";
-import type { Logger } from "pino";
+import type { Child } from "@minimcp/pool";
 
 import { Admission } from "./admission.ts";
 import { CountWriter } from "./count-writer.ts";
-import { equipInstance, type ServerBundle } from "./equip-instance.ts";
+import { type EquipmentOptions, equipInstance } from "./equip-instance.ts";
 import { HeldInstance } from "./held-instance.ts";
 import { LogShipper } from "./log-shipper.ts";
 import { PendingEnds } from "./pending-ends.ts";
 
-export interface NodeOptions {
-  /** For leases, ends and counts. */
+export interface NodeOptions extends EquipmentOptions {
+  /** For leases, ends, keys and counts. */
   db: Database;
   /** For the checks of tokens: whoever floods those, with tokens of his own making, must not keep leases from renewal. */
   tokens: Database;
-  identity: NodeIdentity;
   /** How many instances it holds at most. */
   capacity: number;
-  pool: Pool;
-  /** The servers this node can run, by the name that declarations use. */
-  findBundle(name: string): ServerBundle | undefined;
   /** Whether every change committed until a second ago is known here (see the LISTEN connection). */
   isFresh(): boolean;
-  log: Logger;
   /** Called when another process has taken this node's name: this one must go. */
   onReplaced(): void;
 }
@@ -208,7 +201,11 @@ export class Node implements AsyncDisposable {
     const { instanceId, fence } = claimed;
     const instance = new HeldInstance(claimed, leaseValidUntil, {
       pool,
-      equip: () => equipInstance(this.#options, claimed),
+      equip: (equipped, resources) =>
+        equipInstance(this.#options, claimed, resources, {
+          onDecision: (decision) => this.countEgress(instanceId, decision),
+          onDamagedKey: (message) => equipped.fail(message),
+        }),
       onSpawn: (spawned, child) => this.#logs.add(spawned.lease, child.logs),
       onReady: (ready, child) => this.#announceReady(ready, child),
       onRestarting: async (restarting, why) => {

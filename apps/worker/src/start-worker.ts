@@ -2,17 +2,26 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 
-import { checkKeyring, digestToken, readDatabaseTls, readTls, registerNode, retireNode } from "@minimcp/core";
+import {
+  checkKeyring,
+  createVault,
+  digestToken,
+  readDatabaseTls,
+  readTls,
+  registerNode,
+  retireNode,
+} from "@minimcp/core";
 import { assertCurrentSchema, type Listener, openDatabase, openListener, readSchemaState } from "@minimcp/db";
 import { createIngress } from "@minimcp/gateway";
 import type { Isolation } from "@minimcp/pool";
 import type { Logger } from "pino";
 
 import type { WorkerConfig } from "./env.ts";
-import { readNodeId } from "./node-id.ts";
 import type { ServerBundle } from "./equip-instance.ts";
+import { readNodeId } from "./node-id.ts";
 import { Node } from "./node.ts";
 import { openNodePool } from "./node-pool.ts";
+import type { EgressOptions } from "./open-egress.ts";
 
 export type { ServerBundle };
 
@@ -33,12 +42,16 @@ const trustMs = 1_000;
 /**
  * Starts a worker: the gateway and the process pool of one node.
  * @param options.findBundle the servers that it can run, by name
+ * @param options.loopbackUpstreams for development and tests only: upstream hosts that live on this machine
  * @throws PoolError `isolationUnavailable` when the host stays below the minimum level
  */
 export async function startWorker(
   config: WorkerConfig,
   log: Logger,
-  options: { findBundle(name: string): ServerBundle | undefined },
+  options: {
+    findBundle(name: string): ServerBundle | undefined;
+    loopbackUpstreams?: EgressOptions["loopbackUpstreams"];
+  },
 ): Promise<RunningWorker> {
   await using resources = new AsyncDisposableStack();
   const finished = new AbortController();
@@ -102,6 +115,8 @@ export async function startWorker(
       identity,
       capacity,
       pool,
+      vault: createVault(config.MASTER_KEY),
+      loopbackUpstreams: options.loopbackUpstreams,
       findBundle: (name) => options.findBundle(name),
       isFresh: () => listener?.isFresh(trustMs) ?? false,
       log,

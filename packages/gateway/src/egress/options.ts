@@ -39,7 +39,7 @@ export type CredentialOptions = {
   /** How the value looks that a third-party child is given as its key; null for a child that holds nothing. */
   placeholder: PlaceholderForm | null;
   /** A token endpoint that wants the secret in a body; the broker answers it itself. */
-  tokenEndpoint?: { host: string; path: string };
+  tokenEndpoint?: { host: string; path: string } | undefined;
 } & CredentialSource;
 
 export interface Injection {
@@ -47,11 +47,11 @@ export interface Injection {
   hosts: readonly string[];
   scheme: "bearer" | "basic" | "header";
   /** Of the scheme `header`, such as `x-figma-token`. */
-  header?: string;
+  header?: string | undefined;
   /** Stands before the secret in the scheme `header`, such as `token `. */
-  prefix?: string;
+  prefix?: string | undefined;
   /** Of the scheme `basic`; the secret is the password. */
-  username?: string;
+  username?: string | undefined;
 }
 
 export interface PlaceholderForm {
