@@ -70,8 +70,9 @@ export async function openSandbox(
       "--ro-bind",
       bundle,
       "/app",
-      ...shown,
       ...start,
+      // Behind the sandbox's own /tmp, which would hide a repository that lies there.
+      ...shown,
       ...binds,
       ...end,
       ...commandLine,
