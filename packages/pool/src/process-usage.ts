@@ -93,12 +93,21 @@ export async function sharedOutBytes(tree: readonly ProcessUsage[]): Promise<num
 const AT_PAGESZ = 6n;
 const AT_CLKTCK = 17n;
 
+/** Empty where a process may not read its own, as after a change of its uid (prctl(2), PR_SET_DUMPABLE). */
+function readAuxiliaryVector(): BigUint64Array {
+  try {
+    return new BigUint64Array(new Uint8Array(readFileSync("/proc/self/auxv")).buffer);
+  } catch {
+    return new BigUint64Array();
+  }
+}
+
 let knownUnits: { pageBytes: number; tickMs: number } | undefined;
 
 /** The units of /proc, which differ between kernels: the page (4 to 64 KiB) and the tick. */
 function units(): { pageBytes: number; tickMs: number } {
   if (knownUnits) return knownUnits;
-  const words = new BigUint64Array(new Uint8Array(readFileSync("/proc/self/auxv")).buffer);
+  const words = readAuxiliaryVector();
   const find = (type: bigint, fallback: number): number => {
     const index = words.findIndex((word, position) => position % 2 === 0 && word === type);
     return index === -1 ? fallback : Number(words[index + 1]);

@@ -6,7 +6,7 @@ import { processesByUid, signalProcess } from "./processes.ts";
 const pauseMs = 1_000;
 /** While a child is held down, or has taken half of its memory: between two looks it could take the rest. */
 const closePauseMs = 100;
-/** Of its cores. A child that is held down and still takes this much wants more. */
+/** Of its cores. A child that its cgroup holds down to them wants more when it takes this much. */
 const pressingShare = 0.9;
 
 export interface WatchOptions {
@@ -25,6 +25,9 @@ interface Account {
   isThrottled: boolean;
   /** CPU that it took beyond its cores since it is held down. */
   debtMs: number;
+  /** Whether it stands still for that, and for how long it has in this window. */
+  isPaused: boolean;
+  pausedMs: number;
 }
 
 /**
@@ -108,12 +111,15 @@ export class Watch implements AsyncDisposable {
     account.lookedAt = now;
     account.tree = index(tree);
     account.windowUsedMs += usedMs;
+    if (account.isPaused) account.pausedMs += elapsedMs;
     this.#accounts.set(child, account);
 
     const windowMs = now - account.windowStart;
-    if (windowMs >= cpuWindowMs) {
-      const cores = account.windowUsedMs / windowMs;
-      if (account.isThrottled && cores >= cpuCores * pressingShare) {
+    // Judged by what it does while it may run: to stand still for what it took before is not to be modest.
+    if (windowMs >= cpuWindowMs && !account.isPaused) {
+      const cores = account.windowUsedMs / Math.max(windowMs - account.pausedMs, 1);
+      const pressingCores = child.cgroup?.canLimitCpu ? cpuCores * pressingShare : cpuCores;
+      if (account.isThrottled && cores > pressingCores) {
         child.endAtLimit("cpu");
         return false;
       }
@@ -122,11 +128,11 @@ export class Watch implements AsyncDisposable {
       if (!isOver && account.isThrottled) resume(tree);
       if (isOver !== account.isThrottled && child.cgroup?.canLimitCpu)
         await child.cgroup.limitCpu(isOver ? cpuCores : undefined);
-      Object.assign(account, { windowStart: now, windowUsedMs: 0, isThrottled: isOver, debtMs: 0 });
-    }
-    if (account.isThrottled && !child.cgroup?.canLimitCpu) {
+      Object.assign(account, openAccount(now), { tree: account.tree, isThrottled: isOver });
+    } else if (account.isThrottled && !child.cgroup?.canLimitCpu) {
       account.debtMs = Math.max(0, account.debtMs + usedMs - cpuCores * elapsedMs);
-      if (account.debtMs > 0) pause(tree);
+      account.isPaused = account.debtMs > 0;
+      if (account.isPaused) pause(tree);
       else resume(tree);
     }
     return account.isThrottled;
@@ -146,6 +152,8 @@ function openAccount(now: number): Account {
     windowUsedMs: 0,
     isThrottled: false,
     debtMs: 0,
+    isPaused: false,
+    pausedMs: 0,
   };
 }
 

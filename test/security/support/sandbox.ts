@@ -69,6 +69,8 @@ export interface SandboxWorker extends AsyncDisposable {
   throttled(id: string): Promise<void>;
 }
 
+/** A worker that does not end when it is told to must not hold up the tests behind it. */
+const endTimeoutMs = 20_000;
 const script = fileURLToPath(new URL("../../fixtures/sandbox-worker.ts", import.meta.url));
 const hostileServer = fileURLToPath(new URL("../../fixtures/hostile", import.meta.url));
 
@@ -117,14 +119,18 @@ export async function startSandboxWorker(
   const complaint = text(worker.stderr);
   resources.defer(async () => {
     worker.stdin.end();
+    const late = setTimeout(() => worker.kill("SIGKILL"), endTimeoutMs);
     await exited;
+    clearTimeout(late);
   });
 
+  let death: Error | undefined;
   const events = new Map<string, PromiseWithResolvers<Message>>();
   const event = (name: string): PromiseWithResolvers<Message> => {
     const known = events.get(name) ?? Promise.withResolvers();
     // Not every event is waited for.
     known.promise.catch(() => {});
+    if (death) known.reject(death);
     events.set(name, known);
     return known;
   };
@@ -134,8 +140,8 @@ export async function startSandboxWorker(
     else event(`${kind} ${id}`).resolve({ id, ...rest });
   });
   void exited.then(async () => {
-    const error = new Error(`the worker ended: ${await complaint}`);
-    for (const { reject } of events.values()) reject(error);
+    death = new Error(`the worker ended: ${await complaint}`);
+    for (const { reject } of events.values()) reject(death);
   });
   const { isolation, directory } = await event("opened ").promise;
   const send = (command: WorkerCommand): void => void worker.stdin.write(`${JSON.stringify(command)}\n`);
