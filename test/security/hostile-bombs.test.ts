@@ -1,0 +1,173 @@
+/**
+ * The attack: an MCP server takes memory, processors, processes, descriptors, disk and the worker's attention without end,
+ * will not go, or answers in a way that hurts whoever asks.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { until } from "../support/until.ts";
+import { attack, type SandboxWorker, situations, startSandboxWorker } from "./support/sandbox.ts";
+
+/** Small enough for a machine that has other things to do; the rules are those of the real numbers. */
+const limits = { cpuCores: 0.1, cpuWindowMs: 2_000, logBytes: 256 * 1024 };
+const memoryLimitMegabytes = 512;
+
+async function processesNamed(marker: string): Promise<number[]> {
+  const pids = (await readdir("/proc")).map(Number).filter(Number.isInteger);
+  const lines = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")),
+  );
+  return pids.filter((_, index) => lines[index]?.startsWith(marker));
+}
+
+describe.each(situations)("a hostile server at $level", (situation) => {
+  const { level } = situation;
+  const hasNamespaces = level === "strict" || level === "contained";
+  // Processes are counted by uid or by user namespace; without one of its own the count would be everybody's.
+  const isCounted = level !== "none";
+  const resources = new AsyncDisposableStack();
+  let worker: SandboxWorker;
+  beforeAll(async () => {
+    worker = resources.use(await startSandboxWorker(situation, { limits }));
+  });
+  afterAll(() => resources.disposeAsync());
+
+  test.each(["heapBomb", "bufferBomb"])(
+    "RES-1: a %s ends less than a tenth above its limit, with the reason `memory`",
+    async (name) => {
+      const bomber = await worker.start({ id: name });
+      void attack(bomber, name).catch(() => {});
+      const { exit, output } = await worker.ended(name);
+      expect(exit).toMatchObject({ cause: "crashed", limit: "memory" });
+      const reached = output.flatMap((line) => Number(/^MB (\d+)$/.exec(line)?.[1] ?? 0));
+      expect(Math.max(...reached)).toBeGreaterThan(200);
+      expect(Math.max(...reached)).toBeLessThan(memoryLimitMegabytes * 1.1);
+    },
+  );
+
+  test("RES-1: one that swallows each refusal, or shares its memory out among processes, ends with the reason `memory`", async () => {
+    const stubborn = await worker.start({ id: "stubborn" });
+    void attack(stubborn, "bufferBomb", { isStubborn: true }).catch(() => {});
+    expect((await worker.ended("stubborn")).exit.limit).toBe("memory");
+    const tree = await worker.start({ id: "tree" });
+    await attack(tree, "treeBomb", { processes: 8, megabytes: 100 });
+    expect((await worker.ended("tree")).exit.limit).toBe("memory");
+  });
+
+  test("memory that processes share is counted once", async () => {
+    const sharing = await worker.start({ id: "sharing" });
+    await attack(sharing, "sharedMemory", { processes: 4, megabytes: 200 });
+    const sees = Promise.race([
+      worker.ended("sharing"),
+      // Two looks of the watch at least, which come once a second, and then ten times to one so large.
+      delay(2_500, "lives"),
+    ]);
+    expect(await sees).toBe("lives");
+    worker.stop("sharing");
+    expect((await worker.ended("sharing")).exit).toMatchObject({ cause: "stopped" });
+  });
+
+  test("RES-4: a busy loop in several processes is held down to its share, then ends with the reason `cpu`", async () => {
+    const busy = await worker.start({ id: "busy" });
+    await attack(busy, "cpuBomb", { processes: 1 });
+    await worker.throttled("busy");
+    const { exit, output } = await worker.ended("busy");
+    expect(exit).toMatchObject({ cause: "crashed", limit: "cpu" });
+    const points = output.flatMap((line) => {
+      const match = /^CPU (\d+) (\d+)$/.exec(line);
+      return match ? [{ usedMs: Number(match[1]), atMs: Number(match[2]) }] : [];
+    });
+    const last = points.at(-1);
+    const before = points.findLast(({ atMs }) => atMs < (last?.atMs ?? 0) - limits.cpuWindowMs / 2);
+    const cores = ((last?.usedMs ?? 0) - (before?.usedMs ?? 0)) / ((last?.atMs ?? 0) - (before?.atMs ?? 0));
+    // One look's worth of both processes may come on top.
+    expect(cores).toBeLessThan(limits.cpuCores * 4);
+  });
+
+  test("RES-4: processes that are over before they are counted, and that nobody waits for, count", async () => {
+    const busy = await worker.start({ id: "short-lived" });
+    await attack(busy, "shortLivedCpuBomb");
+    await worker.throttled("short-lived");
+    worker.stop("short-lived");
+    expect((await worker.ended("short-lived")).exit.cause).toBe("stopped");
+  });
+
+  test.runIf(isCounted)("RES-2: a fork bomb is refused inside, and its neighbour goes on", async () => {
+    const bomber = await worker.start({ id: "forks" });
+    const neighbour = await worker.start({ id: "neighbour" });
+    const bombing = attack<{ refused: string }>(bomber, "forkBomb");
+    expect(await attack(neighbour, "descriptorBomb")).toMatchObject({ code: "EMFILE" });
+    expect((await bombing).refused).toBe("EAGAIN");
+  });
+
+  test.runIf(isCounted)("RES-3: a hundred threads are not given", async () => {
+    const bomber = await worker.start({ id: "threads" });
+    // A thread that cannot be started ends Node at some levels; the worker goes on either way.
+    const started = await attack<number>(bomber, "threadBomb").catch(() => 0);
+    expect(started).toBeLessThan(64);
+    expect((await worker.start({ id: "after-threads" })).pid).toBeGreaterThan(0);
+  });
+
+  test("RES-5: five thousand open files are refused inside", async () => {
+    const bomber = await worker.start({ id: "descriptors" });
+    const { code, opened } = await attack<{ code: string; opened: number }>(bomber, "descriptorBomb");
+    expect(code).toBe("EMFILE");
+    expect(opened).toBeLessThan(1_024);
+  });
+
+  test("RES-6: a file without end is refused, on its own /tmp or by its size", async () => {
+    const bomber = await worker.start({ id: "disk" });
+    const code = await attack<string>(bomber, "fileBomb", {
+      directory: hasNamespaces ? "/tmp" : worker.poolDirectory,
+    });
+    expect(["ENOSPC", "EFBIG", "ERR_ACCESS_DENIED"]).toContain(code);
+  });
+
+  test("a flood of output is kept in part, and what was dropped is told", async () => {
+    const bomber = await worker.start({ id: "output" });
+    await attack(bomber, "outputBomb", { megabytes: 20 });
+    worker.stop("output");
+    const { output, droppedBytes } = await worker.ended("output");
+    expect(output.join("").length).toBeLessThanOrEqual(limits.logBytes);
+    expect(droppedBytes).toBeGreaterThan(35_000_000);
+    expect(output).toContain("the end");
+  });
+
+  test.runIf(isCounted)(
+    "ISO-14: one that ignores every signal, and what it forked away from itself, is gone after the grace",
+    async () => {
+      const marker = `minimcp-double-fork-${process.pid}-${level}`;
+      const stubborn = await worker.start({ id: "immortal", args: ["ignoreEverything"], graceMs: 200 });
+      await attack(stubborn, "doubleFork", { marker });
+      await until("the double fork runs", async () => (await processesNamed(marker)).length > 0, 20_000);
+      worker.stop("immortal");
+      expect((await worker.ended("immortal")).exit.cause).toBe("stopped");
+      expect(await processesNamed(marker)).toEqual([]);
+    },
+  );
+
+  test("ISO-20: a crash leaves no core", async () => {
+    const crashing = await worker.start({ id: "crashing" });
+    await attack(crashing, "crash");
+    const { exit } = await worker.ended("crashing");
+    expect(exit.cause).toBe("crashed");
+    expect(exit.limit).toBeUndefined();
+    const left = await Promise.all(
+      [worker.bundleDirectory, worker.poolDirectory, process.cwd()].map((path) => readdir(path)),
+    );
+    expect(left.flat().filter((name) => /^core(?:\.\d+)?$/.test(name))).toEqual([]);
+  });
+
+  test.each(["garbage", "slow"])("one whose health is a %s answer is given up in time", async (behaviour) => {
+    const starting = worker.start({ id: behaviour, args: [behaviour], readyTimeoutMs: 1_000 });
+    await expect(starting).rejects.toMatchObject({ reason: "startTimeout" });
+  });
+
+  test("one whose health is an answer without end is ready, and the worker reads no more of it", async () => {
+    await worker.start({ id: "huge", args: ["huge"] });
+    worker.stop("huge");
+    expect((await worker.ended("huge")).exit.cause).toBe("stopped");
+  });
+});
