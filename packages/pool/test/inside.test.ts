@@ -205,6 +205,16 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(outcomes).not.toContain("connected");
   });
 
+  it("has a loopback of its own, on which a server that speaks TCP only can be reached from inside", async () => {
+    const outcome = await runInside(
+      socketPath,
+      `const server = net.createServer((socket) => socket.destroy());
+       await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+       try { return await tryConnect({ host: "127.0.0.1", port: server.address().port }) } finally { server.close() }`,
+    );
+    expect(outcome).toBe("connected");
+  });
+
   it("opens no namespace of its own, by unshare or by clone", async () => {
     const codes = await runInside<(number | null)[]>(
       socketPath,

@@ -14,6 +14,7 @@ async function leftovers(pool: Pool): Promise<string[]> {
   return [
     ...pool.children().map((child) => child.id),
     ...(await readdir(join(pool.directory, "s"))),
+    ...(await readdir(join(pool.directory, "f"))),
     ...(await readdir(join(pool.directory, "t"))).filter((name) => !["filter", "probe"].includes(name)),
   ];
 }
@@ -34,7 +35,7 @@ describe.each(reachableLevels)("at $level", ({ level, without }) => {
   it("a child that is stopped ends by SIGTERM and leaves nothing", async () => {
     await using directory = await makeTestDirectory();
     await using pool = await openPool(await directory.options(without));
-    const child = await pool.start({ ...server, id: "stopped" });
+    const child = await pool.start({ ...server, id: "stopped", files: { "ca.pem": "a certificate" } });
     expect(child.state.kind).toBe("ready");
     expect(pool.children()).toEqual([child]);
 
@@ -216,6 +217,8 @@ describe("a description that cannot be run", () => {
     ["an entry outside the bundle", { ...server, id: "a", entry: "../server.js" }],
     ["a bundle that is not there", { id: "a", bundleDirectory: "/nonexistent/bundle", entry: "server.js" }],
     ["a variable that the loader obeys", { ...server, id: "a", env: { LD_PRELOAD: "/tmp/evil.so" } }],
+    ["a file with a path for a name", { ...server, id: "a", files: { "../a": "" } }],
+    ["a file in the place of the broker's socket", { ...server, id: "a", files: { "egress.sock": "" } }],
     ["a name that is no variable", { ...server, id: "a", env: { "A=B": "" } }],
   ])("is refused: %s", async (_, spec) => {
     await using directory = await makeTestDirectory();
