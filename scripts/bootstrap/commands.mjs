@@ -59,6 +59,7 @@ export const commands = {
     environment: { MINIMCP_TEST: process.env.MINIMCP_TEST ?? "all" },
     debianPackages: true,
   },
+  bench: { needs: "everything", build: [], run: [join(repositoryRoot, "test/bench/run.ts")] },
   check: { needs: "everything", build: [], run: [join(repositoryRoot, "scripts/check.ts")] },
   "db:generate": {
     needs: "everything",
