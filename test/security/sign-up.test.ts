@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 
 import type { RunningApi } from "@minimcp/api/start";
-import { createSetUpInvitation, system } from "@minimcp/core";
+import { createInvitation, createSetUpInvitation, system } from "@minimcp/core";
 import { openDatabase } from "@minimcp/db";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -48,14 +48,27 @@ function countUsers(): Promise<unknown> {
   return run(product.database.ownerUrl, "select count(*)::int as count from users");
 }
 
-async function makeSetUpCode({ database }: Product): Promise<string> {
+/** Makes a code as the installation itself does, for its first administrator or by an operator's script. */
+async function makeCode({ database }: Product, purpose: "set-up" | "script" = "set-up"): Promise<string> {
   await using db = openDatabase({
     url: database.apiUrl,
     applicationName: "set up",
     maxConnections: 1,
   });
   const request = { id: randomUUID(), ipAddress: null, userAgent: null };
-  return (await createSetUpInvitation({ db, principal: system("cli"), request })).code;
+  const ctx = { db, principal: system("cli"), request };
+  const created =
+    purpose === "set-up"
+      ? await createSetUpInvitation(ctx)
+      : await createInvitation(ctx, { role: "admin", validHours: 1 });
+  return created.code;
+}
+
+function voidedOf({ database }: Product): Promise<unknown[]> {
+  return run(
+    database.ownerUrl,
+    `select resource_id from audit.events where action = 'admin.invitations.void' and result = 'success'`,
+  );
 }
 
 async function expectRefused(answer: CallAnswer, reason: string): Promise<void> {
@@ -203,8 +216,9 @@ describe("before anybody has an account", () => {
   });
 
   test("nobody gets in without the newest set-up code, and that makes one administrator whatever the policy", async () => {
-    const older = await makeSetUpCode(empty);
-    const newest = await makeSetUpCode(empty);
+    const older = await makeCode(empty);
+    const newest = await makeCode(empty);
+    expect(await voidedOf(empty)).toHaveLength(1);
     await expectRefused(await signUp({}, api.url), "auth.signUpClosed");
     await expectRefused(await signUp({ inviteCode: older }, api.url), "auth.invitationInvalid");
     const answers = await Promise.all([1, 2].map(() => signUp({ inviteCode: newest }, api.url)));
@@ -215,8 +229,12 @@ describe("before anybody has an account", () => {
 
   test("a set-up code is void once an administrator was created without it, also where anybody may have an account", async () => {
     await using another = await startProduct({ worker: false, environment: { SIGN_UP_POLICY: "open" } });
-    const code = await makeSetUpCode(another);
+    const code = await makeCode(another);
+    const ofScript = await makeCode(another, "script");
     await createAdmin(another);
     await expectRefused(await signUp({ inviteCode: code }, another.api.url), "auth.invitationInvalid");
+    expect(await voidedOf(another)).toHaveLength(1);
+    // What an operator handed out to a colleague is none.
+    expect((await signUp({ inviteCode: ofScript }, another.api.url)).data.user.role).toBe("admin");
   });
 });

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 
+import type { Transaction } from "@minimcp/db";
 import { invitations, userRoles } from "@minimcp/db/schema";
 import { sql } from "drizzle-orm";
 import { z } from "zod";
@@ -32,29 +33,35 @@ export async function createInvitation(
   ctx: Pick<Context, "db" | "principal" | "request">,
   input: CreateInvitation,
 ): Promise<CreatedInvitation> {
+  return await ctx.db.as(overseer(ctx.principal), (tx) => storeInvitation(tx, ctx, input));
+}
+
+export async function storeInvitation(
+  tx: Transaction,
+  { principal, request }: Pick<Context, "principal" | "request">,
+  input: CreateInvitation & { forSetUp?: boolean },
+): Promise<CreatedInvitation> {
   const id = randomUUID();
   const code = mintToken("inv");
   const email = input.email ?? null;
-  const createdBy = ctx.principal.kind === "user" ? ctx.principal.userId : null;
-  return await ctx.db.as(overseer(ctx.principal), async (tx) => {
-    const [stored] = await tx
-      .insert(invitations)
-      .values({
-        id,
-        codeHash: code.hash,
-        email,
-        role: input.role,
-        createdBy,
-        expiresAt: sql`now() + make_interval(hours => ${input.validHours})`,
-      })
-      .returning({ expiresAt: invitations.expiresAt });
-    if (stored === undefined) throw new Error("an invitation was not stored");
-    await appendAudit(tx, ctx.request, {
-      action: "admin.invitations.create",
-      resourceType: "invitation",
-      resourceId: id,
-      newValue: { email, role: input.role, validHours: input.validHours },
-    });
-    return { id, code: code.token, email, role: input.role, expiresAt: stored.expiresAt };
+  const [stored] = await tx
+    .insert(invitations)
+    .values({
+      id,
+      codeHash: code.hash,
+      email,
+      role: input.role,
+      forSetUp: input.forSetUp,
+      createdBy: principal.kind === "user" ? principal.userId : null,
+      expiresAt: sql`now() + make_interval(hours => ${input.validHours})`,
+    })
+    .returning({ expiresAt: invitations.expiresAt });
+  if (stored === undefined) throw new Error("an invitation was not stored");
+  await appendAudit(tx, request, {
+    action: "admin.invitations.create",
+    resourceType: "invitation",
+    resourceId: id,
+    newValue: { email, role: input.role, validHours: input.validHours },
   });
+  return { id, code: code.token, email, role: input.role, expiresAt: stored.expiresAt };
 }

@@ -1,5 +1,5 @@
 import { type Context, overseer } from "../context.ts";
-import { type CreatedInvitation, createInvitation } from "./create-invitation.ts";
+import { type CreatedInvitation, storeInvitation } from "./create-invitation.ts";
 import { voidSetUpInvitations } from "./void-set-up-invitations.ts";
 
 /** An operator sets up at leisure; the next start makes a new one. */
@@ -12,6 +12,8 @@ const validHours = 24;
 export async function createSetUpInvitation(
   ctx: Pick<Context, "db" | "principal" | "request">,
 ): Promise<CreatedInvitation> {
-  await ctx.db.as(overseer(ctx.principal), voidSetUpInvitations);
-  return await createInvitation(ctx, { role: "admin", validHours });
+  return await ctx.db.as(overseer(ctx.principal), async (tx) => {
+    await voidSetUpInvitations(tx, ctx.request);
+    return await storeInvitation(tx, ctx, { role: "admin", validHours, forSetUp: true });
+  });
 }

@@ -36,7 +36,7 @@ export async function createAdministrator(
       passwordHash,
     });
     // A set-up link that still lies in somebody's terminal would make another one.
-    await voidSetUpInvitations(tx);
+    await voidSetUpInvitations(tx, ctx.request);
     await appendAudit(tx, ctx.request, {
       action: "user.createAdministrator",
       resourceType: "user",

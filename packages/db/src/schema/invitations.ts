@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import { check, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import { boolean, check, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
 
 import { bytea, instant } from "./columns.ts";
 import { userRoles, users } from "./users.ts";
@@ -14,6 +14,8 @@ export const invitations = pgTable(
     /** When set, only this address can use the invitation. */
     email: text("email"),
     role: text("role", { enum: userRoles }).notNull().default("user"),
+    /** Made by the installation for its first administrator; void as soon as there is another one or an administrator. */
+    forSetUp: boolean("for_set_up").notNull().default(false),
     createdBy: uuid("created_by").references(() => users.id, { onDelete: "set null" }),
     createdAt: instant("created_at").notNull().defaultNow(),
     expiresAt: instant("expires_at").notNull(),
