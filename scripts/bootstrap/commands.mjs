@@ -16,9 +16,9 @@ const home = process.env.MINIMCP_HOME_FILE
 const vitest = [join(repositoryRoot, "node_modules/vitest/vitest.mjs"), "run"];
 
 /**
- * What each root script needs and runs. `needs: "product"` leaves out the packages `test`, with its heavy clients, and
- * `docs`, `build` names the packages whose output the run reads (the dashboard's only where it is started), `directory`
- * is the root unless given.
+ * What each root script needs and runs. `needs: "product"` leaves out the packages that only tests and the reference
+ * of the SDK are made with, `build` names the packages whose output the run reads (the dashboard's only where it is
+ * started), `directory` is the root unless given.
  *
  * @type {Record<string, {
  *   needs: "product" | "everything",

@@ -15,14 +15,18 @@ import {
 } from "@minimcp/core";
 import { z } from "zod";
 
+/** optional() alone makes a new form, of which nothing is said and which is no secret. */
+function notRequired<Field extends z.ZodType>(field: Field): z.ZodOptional<Field> {
+  return field.optional().meta(field.meta() ?? {});
+}
+
 /** What the processes of the product read; those that `minimcp start` can make by itself need not be given to it. */
 export const productSettings = {
   ...settings,
-  // optional() makes a new form, which has to be marked again.
-  DATABASE_URL_API: settings.DATABASE_URL_API.optional().meta(secret),
-  DATABASE_URL_WORKER: settings.DATABASE_URL_WORKER.optional().meta(secret),
-  MASTER_KEY: settings.MASTER_KEY.optional().meta(secret),
-  SESSION_SECRET: settings.SESSION_SECRET.optional().meta(secret),
+  DATABASE_URL_API: notRequired(settings.DATABASE_URL_API),
+  DATABASE_URL_WORKER: notRequired(settings.DATABASE_URL_WORKER),
+  MASTER_KEY: notRequired(settings.MASTER_KEY),
+  SESSION_SECRET: notRequired(settings.SESSION_SECRET),
 } satisfies SettingFields;
 
 /** What `minimcp start` reads. */
