@@ -26,7 +26,7 @@ export const ServerTypeDeclaration = z
     description: z.string().min(1).max(1000),
     /** Which bundle of the worker runs it. */
     bundle: z.string().min(1).max(50),
-    /** Whether Node runs it, which then confines it by its own permission model too. */
+    /** Whether it is a program of Node's, whose calls can be led to the broker from inside; others get a proxy on loopback. */
     runtime: z.enum(["node", "other"]).default("node"),
     /** `tcp` for a server that can only listen on a port. */
     listens: z.enum(["socket", "tcp"]).default("socket"),
