@@ -35,7 +35,7 @@ beforeAll(async () => {
   };
   await addType(product, "own", { egress, credential });
   const placeholder = {
-    form: { prefix: "ghp_", length: 40, alphabet: "base62" },
+    form: { prefix: "ghp_", length: 40 },
     env: ["GITHUB_TOKEN"],
     files: [{ env: "GITHUB_FILE", path: "github.json", content: '{"token":"{{placeholder}}"}' }],
   };

@@ -149,7 +149,7 @@ describe.skipIf(!hasSandbox)("an unmodified server with a placeholder for a key"
           ...allow(host),
           credential: {
             inject: { hosts: [host], scheme: "header", header: "x-figma-token" },
-            placeholder: { prefix: "figd_", length: 45, alphabet: "base62" },
+            placeholder: { prefix: "figd_", length: 45 },
             read,
           },
         },

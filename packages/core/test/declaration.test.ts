@@ -17,7 +17,7 @@ const github = {
     requirement: "A fine-grained personal access token.",
     inject: { scheme: "bearer", hosts: ["api.github.com"] },
     placeholder: {
-      form: { prefix: "ghp_", length: 40, alphabet: "base62" },
+      form: { prefix: "ghp_", length: 40 },
       env: ["GITHUB_PERSONAL_ACCESS_TOKEN"],
       files: [{ env: "GITHUB_KEY_FILE", path: "key.json", content: '{"key":"{{placeholder}}"}' }],
     },
@@ -72,7 +72,7 @@ describe("a credential", () => {
     ["for no host", { inject: { scheme: "bearer", hosts: [] } }],
     ["in a header without a name", { inject: { scheme: "header", hosts: ["api.github.com"] } }],
     ["of a provider that nobody knows", { provider: "gitlab" }],
-    ["that can be guessed", { placeholder: { form: { prefix: "ghp_", length: 23, alphabet: "base62" } } }],
+    ["that can be guessed", { placeholder: { form: { prefix: "ghp_", length: 23 } } }],
     [
       "in a file outside its directory",
       {

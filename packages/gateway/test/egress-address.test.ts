@@ -1,7 +1,7 @@
 // The attack: an allowed name is made to lead to this machine, its network, or the cloud's metadata service.
 import { expect, test } from "vitest";
 
-import { isPublicAddress } from "../src/index.ts";
+import { isPublicAddress } from "../src/egress/public-address.ts";
 import { ask, github, openEgress, other } from "./egress-harness.ts";
 
 const special = [

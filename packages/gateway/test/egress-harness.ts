@@ -32,7 +32,7 @@ export const everything: EgressRule[] = [github, other].map((host) => ({
 }));
 
 export const bearer = { hosts: [github], scheme: "bearer" } as const;
-export const tokenForm = { prefix: "ghp_", length: 40, alphabet: "base62" } as const;
+export const tokenForm = { prefix: "ghp_", length: 40 } as const;
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
 

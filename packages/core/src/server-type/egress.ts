@@ -62,7 +62,6 @@ const Placeholder = z.strictObject({
       prefix: z.string().max(50),
       /** In characters, with the prefix. */
       length: z.int().max(500),
-      alphabet: z.literal("base62"),
     })
     .refine(
       ({ prefix, length }) => length - prefix.length >= randomCharacters,

@@ -13,7 +13,7 @@ import { Refusal } from "./refusal.ts";
 /** Resolves a host name to all its addresses. */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
 
-export const resolveBySystem: Resolve = (host) => lookup(host, { all: true });
+const resolveBySystem: Resolve = (host) => lookup(host, { all: true });
 
 /**
  * Makes connections to upstreams. A name is resolved once a connection, inside the connect itself: the addresses that

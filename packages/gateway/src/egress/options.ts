@@ -58,7 +58,6 @@ export interface PlaceholderForm {
   prefix: string;
   /** In characters, with the prefix. */
   length: number;
-  alphabet: "base62";
 }
 
 export type CredentialSource =
