@@ -1,6 +1,3 @@
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
-
 import {
   type ClaimedInstance,
   KeyReleaseError,
@@ -50,12 +47,10 @@ export async function openEgress(
   events: EgressEvents,
 ): Promise<EgressEquipment> {
   const { credential, egress, limits } = declaration;
-  // A former life of this instance may not have got to remove it.
-  const socketPath = join(pool.directory, `${instanceId}.egress`);
-  await rm(socketPath, { force: true });
+  const socket = pool.nameEgressSocket();
   const broker = resources.use(
     await openBroker({
-      socketPath,
+      socketPath: socket.path,
       rules: egress,
       credential: credential && {
         inject: credential.inject,
@@ -80,11 +75,11 @@ export async function openEgress(
   );
   const given = placeholdersFor(declaration, broker.placeholder, (name) => pool.filePath(instanceId, name));
   return {
-    egressSocket: socketPath,
+    egressSocket: socket.path,
     files: { ...given.files, [certificateName]: broker.caCertificate },
     env: {
       ...given.env,
-      MCP_EGRESS_SOCKET: pool.egressSocketPath(socketPath),
+      MCP_EGRESS_SOCKET: socket.inside,
       MCP_EGRESS_CA_FILE: pool.filePath(instanceId, certificateName),
     },
   };

@@ -2,7 +2,6 @@ export type { Child, ChildState, Exit } from "./child.ts";
 export type { HostOptions } from "./host.ts";
 export { type IsolationLevel, meetsLevel } from "./isolation-level.ts";
 export { type Isolation, type ProbeOptions, probeIsolation } from "./isolation.ts";
-export { egressSocketInside } from "./launch.ts";
 export { type ChildLimits, defaultLimits, type Limit } from "./limits.ts";
 export type { LogLine, LogRing } from "./log-ring.ts";
 export { type ChildSpec, type Pool, type PoolEvent, type PoolOptions, openPool } from "./pool.ts";

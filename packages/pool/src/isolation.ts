@@ -104,7 +104,7 @@ async function probeLevel(
 
   let output: string;
   try {
-    const listener = resources.use(await bindListener(runtime.sockets, `probe-${level}`));
+    const listener = resources.use(await bindListener(runtime.sockets, "probe"));
     const child = await spawnChild(
       {
         level,

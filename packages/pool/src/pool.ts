@@ -48,8 +48,8 @@ export interface ChildSpec {
   /** Added to NODE_ENV and MCP_ID, which it cannot replace. */
   readonly env?: Readonly<Record<string, string>>;
   /**
-   * Host path of the broker's socket, by itself in no directory of the child's. It becomes the property of the
-   * child's uid, and appears at `egressSocketInside` where the child has namespaces.
+   * Host path of the broker's socket, by itself in no directory of the child's, as `Pool.nameEgressSocket` gives it. It
+   * becomes the property of the child's uid.
    */
   readonly egressSocket?: string;
   /**
@@ -68,7 +68,7 @@ export interface ChildSpec {
 /** The children of one worker node. Disposing it stops them all. */
 export interface Pool extends AsyncDisposable {
   readonly isolation: Isolation;
-  /** 0711, this pool's alone, swept when its process is gone: the place for the sockets of brokers. */
+  /** 0711, this pool's alone, swept when its process is gone. */
   readonly directory: string;
   /**
    * Starts a child and waits until it answers `GET /healthz` with 200. A start that fails leaves nothing behind.
@@ -78,8 +78,8 @@ export interface Pool extends AsyncDisposable {
   start(spec: ChildSpec, signal?: AbortSignal): Promise<Child>;
   /** Where a child finds a file of its spec. Known before its start, so that its arguments and environment can name it. */
   filePath(id: string, name: string): string;
-  /** Where a child finds the broker's socket whose path on the host this is. */
-  egressSocketPath(egressSocket: string): string;
+  /** A new path for a broker's socket, short enough for one, and where the child whose broker it is will find it. */
+  nameEgressSocket(): { readonly path: string; readonly inside: string };
   /** Those that are starting, ready or stopping. */
   children(): readonly Child[];
 }
@@ -130,6 +130,7 @@ class ProcessPool implements Pool {
   readonly #children = new Set<SandboxedChild>();
   readonly #watch: Watch;
   #socketCount = 0;
+  #egressSocketCount = 0;
 
   constructor(host: Host, isolation: Isolation, resources: AsyncDisposableStack, settings: PoolSettings) {
     this.#host = host;
@@ -153,8 +154,9 @@ class ProcessPool implements Pool {
     return join(this.isolation.parts.namespaces ? givenDirectory : this.#filesOf(id), name);
   }
 
-  egressSocketPath(egressSocket: string): string {
-    return this.isolation.parts.namespaces ? egressSocketInside : egressSocket;
+  nameEgressSocket(): { path: string; inside: string } {
+    const path = join(this.directory, `${this.#egressSocketCount++}.egress`);
+    return { path, inside: this.isolation.parts.namespaces ? egressSocketInside : path };
   }
 
   #filesOf(id: string): string {

@@ -31,7 +31,7 @@ export interface RuntimeDirectory extends AsyncDisposable {
 
 // sun_path holds 108 bytes on Linux and 104 on macOS, with the closing zero; longer paths are cut without an error.
 const socketPathLimitBytes = 100;
-const longestSocketName = "1000000.tmp";
+const longestSocketNames = ["s/1000000.sock", "1000000.egress"];
 
 /**
  * Creates or verifies the directory, clears what dead owners left, and takes a share of it. Several openers, in one
@@ -57,7 +57,8 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
   const sockets = join(directory, "s");
   const scratch = join(directory, "t");
   const files = join(directory, "f");
-  if (Buffer.byteLength(join(sockets, longestSocketName)) >= socketPathLimitBytes) {
+  const longest = Math.max(...longestSocketNames.map((name) => Buffer.byteLength(join(directory, name))));
+  if (longest >= socketPathLimitBytes) {
     throw new PoolError(
       "runtimeUnusable",
       `runtime directory ${root} is too long a path: its sockets must stay under ${socketPathLimitBytes} bytes. Choose a shorter one, for example /run/minimcp.`,

@@ -2,11 +2,11 @@
 import { chmod, readFile, readdir } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createSocketServer } from "node:net";
-import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { type Pool, egressSocketInside, openPool } from "../src/index.ts";
+import { type Pool, openPool } from "../src/index.ts";
+import { egressSocketInside } from "../src/launch.ts";
 import {
   bestLevel,
   copyForUser,
@@ -246,12 +246,12 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
   });
 });
 
-async function openBroker(pool: Pool): Promise<AsyncDisposable & { path: string }> {
-  const path = join(pool.directory, "broker.sock");
+async function openBroker(pool: Pool): Promise<AsyncDisposable & ReturnType<Pool["nameEgressSocket"]>> {
+  const socket = pool.nameEgressSocket();
   const server = createServer((_, response) => response.end("from the broker"));
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  await chmod(path, 0o600);
-  return { path, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+  await new Promise<void>((resolve) => server.listen(socket.path, resolve));
+  await chmod(socket.path, 0o600);
+  return { ...socket, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
 describe.each(reachableLevels)("the broker's socket at $level", ({ level, without }) => {
@@ -259,15 +259,15 @@ describe.each(reachableLevels)("the broker's socket at $level", ({ level, withou
     await using directory = await makeTestDirectory();
     await using pool = await openPool(await directory.options(without));
     await using broker = await openBroker(pool);
-    const egressSocket = broker.path;
     const child = await pool.start({
       id: "egress",
       bundleDirectory: fixtureServer,
       entry: "server.js",
-      egressSocket,
+      egressSocket: broker.path,
     });
-    const path = pool.isolation.parts.namespaces ? egressSocketInside : egressSocket;
-    expect(await runInside(child.socketPath, `return tryConnect({ path: "${path}" })`)).toBe("connected");
+    expect(await runInside(child.socketPath, `return tryConnect({ path: "${broker.inside}" })`)).toBe(
+      "connected",
+    );
   });
 
   it.runIf(level !== "none")("is out of reach for every other child", async () => {

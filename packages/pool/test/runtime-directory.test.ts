@@ -1,15 +1,17 @@
 // The attack: another user of the host was here first, and what the worker stages or binds lands in their hands.
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { chown, mkdir, readFile, readdir, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
 import { tryLock } from "../src/file-lock.ts";
-import { openPool } from "../src/index.ts";
+import { openPool, type Pool } from "../src/index.ts";
 import { openRuntimeDirectory } from "../src/runtime-directory.ts";
 import { stageContent } from "../src/stage.ts";
-import { isRoot, makeTestDirectory } from "./support/host.ts";
+import { fixtureServer, isRoot, makeTestDirectory } from "./support/host.ts";
 
 describe("the runtime directory", () => {
   it("is refused when it is a link", async () => {
@@ -37,6 +39,22 @@ describe("the runtime directory", () => {
       reason: "runtimeUnusable",
       message: expect.stringContaining("/run/minimcp"),
     });
+  });
+
+  it("holds the sockets of a child and its broker at the longest path that is accepted", async () => {
+    await using directory = await makeTestDirectory();
+    const options = await directory.options();
+    let pool: Pool | undefined;
+    for (let length = 70; pool === undefined; length -= 1) {
+      const runtimeDirectory = join(directory.path, "x".repeat(length));
+      pool = await openPool({ ...options, runtimeDirectory }).catch(() => undefined);
+    }
+    await using opened = pool;
+    const { path } = opened.nameEgressSocket();
+    await using broker = createServer().listen(path);
+    await once(broker, "listening");
+    await opened.start({ id: "a", bundleDirectory: fixtureServer, entry: "server.js", egressSocket: path });
+    expect(path.length).toBeGreaterThan(90);
   });
 
   it("is passable for slot uids and readable by nobody else", async () => {
