@@ -2,6 +2,8 @@ import { readFileSync, statSync } from "node:fs";
 
 import { z } from "zod";
 
+// The forms of settings are in packages/core too, which this room does not know: it stands where any client does.
+
 const address = z
   .url({ protocol: /^https?$/, error: "must be an http or https address" })
   .transform((text) => text.replace(/\/+$/, ""));

@@ -1,6 +1,6 @@
 import type { Metadata } from "next";
 
-import { SignInForm } from "../../components/sign-in-form.tsx";
+import { SignInForm } from "../../components/account/sign-in-form.tsx";
 import { Card } from "../../components/ui/card.tsx";
 
 export const metadata: Metadata = { title: "Sign in" };

@@ -1,11 +1,12 @@
 "use client";
 
-import { type FormEvent, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 
 import { ProblemAlert } from "../problem-alert.tsx";
 import { textOf } from "../text-of.ts";
 import { Button } from "../ui/button.tsx";
 import { Field } from "../ui/field.tsx";
+import { Form } from "../ui/form.tsx";
 import { useMutation } from "../use-mutation.ts";
 
 /** @param codeRemedy what to do about a code that is missing or not accepted */
@@ -15,9 +16,7 @@ export function NewAccountForm({ codeRemedy }: { codeRemedy: string }) {
   const isCodeRefused =
     problem?.reason === "auth.invitationInvalid" || problem?.reason === "auth.signUpClosed";
 
-  async function submit(event: FormEvent<HTMLFormElement>): Promise<void> {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget);
+  async function createAccount(form: FormData): Promise<void> {
     const created = await send("/api/account", {
       inviteCode: code ?? textOf(form, "inviteCode").trim(),
       email: textOf(form, "email"),
@@ -27,14 +26,8 @@ export function NewAccountForm({ codeRemedy }: { codeRemedy: string }) {
     if (created !== undefined) window.location.assign("/");
   }
 
-  // By POST: sent before the scripts have come, what is typed would else stand in the address.
   return (
-    <form
-      method="post"
-      aria-label="Your account"
-      className="grid gap-4"
-      onSubmit={(event) => void submit(event)}
-    >
+    <Form aria-label="Your account" className="grid gap-4" onSend={createAccount}>
       {code === null && (
         <Field
           label="Invitation code"
@@ -77,7 +70,7 @@ export function NewAccountForm({ codeRemedy }: { codeRemedy: string }) {
       <Button type="submit" look="primary" disabled={isBusy}>
         {isBusy ? "Creating your account…" : "Create account"}
       </Button>
-    </form>
+    </Form>
   );
 }
 

@@ -2,7 +2,7 @@
 
 import type { ApiKeyView, IsolationLevel, ServerTypeView } from "@minimcp/client";
 import Link from "next/link";
-import { type FormEvent, useId, useRef, useState } from "react";
+import { useId, useRef, useState } from "react";
 
 import { ProblemAlert } from "../problem-alert.tsx";
 import { textOf } from "../text-of.ts";
@@ -10,6 +10,7 @@ import { Alert } from "../ui/alert.tsx";
 import { Button } from "../ui/button.tsx";
 import { Card } from "../ui/card.tsx";
 import { Field, inputStyle } from "../ui/field.tsx";
+import { Form } from "../ui/form.tsx";
 import { useMutation } from "../use-mutation.ts";
 import { LifetimeField } from "./lifetime-field.tsx";
 import type { CreatedView } from "./shown-once.tsx";
@@ -38,9 +39,7 @@ export function InstanceForm({ types, keys, isolation, onCreated }: InstanceForm
   const fitting = keys.filter((key) => key.provider === provider);
   const lacksKey = provider !== null && fitting.length === 0;
 
-  async function submit(event: FormEvent<HTMLFormElement>): Promise<void> {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget);
+  async function create(form: FormData): Promise<void> {
     const label = textOf(form, "label").trim();
     const apiKeyId = textOf(form, "apiKeyId");
     const config = Object.fromEntries(
@@ -66,7 +65,7 @@ export function InstanceForm({ types, keys, isolation, onCreated }: InstanceForm
   }
 
   return (
-    <form className="grid gap-6" onChange={changed} onSubmit={(event) => void submit(event)}>
+    <Form className="grid gap-6" onChange={changed} onSend={create}>
       <h1 className="text-2xl font-semibold tracking-tight">New instance</h1>
       {isolation === null && (
         <Alert tone="warn">No worker is running, so nothing could be started right now.</Alert>
@@ -122,7 +121,7 @@ export function InstanceForm({ types, keys, isolation, onCreated }: InstanceForm
           <p className="text-muted text-sm">It will run at isolation level {isolation}.</p>
         )}
       </div>
-    </form>
+    </Form>
   );
 }
 

@@ -6,8 +6,11 @@ const presets = [
   { minutes: 60, text: "1 hour" },
   { minutes: 240, text: "4 hours" },
   { minutes: 480, text: "8 hours" },
-  { minutes: 1440, text: "24 hours" },
+  { minutes: 1_440, text: "24 hours" },
 ];
+
+/** What one call of the API grants at most, however it is asked. */
+export const longestMinutes = 1_440;
 
 interface LifetimeFieldProps {
   label: string;
@@ -18,12 +21,18 @@ interface LifetimeFieldProps {
   problem: string | undefined;
   /** @default 1 */
   min?: number;
-  /** @default 1440 */
+  /** @default longestMinutes */
   max?: number;
 }
 
 /** A number of minutes, with those that people mostly want one press away. */
-export function LifetimeField({ minutes, onChange, min = 1, max = 1_440, ...field }: LifetimeFieldProps) {
+export function LifetimeField({
+  minutes,
+  onChange,
+  min = 1,
+  max = longestMinutes,
+  ...field
+}: LifetimeFieldProps) {
   return (
     <div className="grid content-start gap-3">
       <Field

@@ -1,17 +1,17 @@
 "use client";
 
-import { type FormEvent, useRef, useState } from "react";
+import { useRef, useState } from "react";
 
 import type { LiveInstance } from "../../live/live-instance.ts";
 import { LocalTime } from "../local-time.tsx";
 import { ProblemAlert } from "../problem-alert.tsx";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
+import { Form } from "../ui/form.tsx";
 import { useMutation } from "../use-mutation.ts";
-import { LifetimeField } from "./lifetime-field.tsx";
+import { LifetimeField, longestMinutes } from "./lifetime-field.tsx";
 
 const minuteMs = 60_000;
-const longestMinutes = 1_440;
 
 interface RenewDialogProps {
   instance: LiveInstance;
@@ -34,8 +34,7 @@ export function RenewDialog({ instance, nowMs }: RenewDialogProps) {
     dialog.current?.showModal();
   }
 
-  async function submit(event: FormEvent): Promise<void> {
-    event.preventDefault();
+  async function renew(): Promise<void> {
     const renewed = await send(`/api/instances/${id}/renewals`, { minutes: Number(minutes) });
     if (renewed !== undefined) dialog.current?.close();
   }
@@ -46,7 +45,7 @@ export function RenewDialog({ instance, nowMs }: RenewDialogProps) {
         Renew
       </Button>
       <Dialog ref={dialog} title="Renew this instance?">
-        <form className="mt-2 grid gap-5" onSubmit={(event) => void submit(event)}>
+        <Form className="mt-2 grid gap-5" onSend={renew}>
           <p className="text-muted text-sm">
             Its address, its token and its process stay as they are; only the deadline moves, at most to{" "}
             <LocalTime ms={latestExpiresAtMs} />. It can be renewed{" "}
@@ -68,7 +67,7 @@ export function RenewDialog({ instance, nowMs }: RenewDialogProps) {
               {isBusy ? "Renewing…" : "Renew"}
             </Button>
           </div>
-        </form>
+        </Form>
       </Dialog>
     </>
   );

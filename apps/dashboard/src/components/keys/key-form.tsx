@@ -1,13 +1,14 @@
 "use client";
 
 import { useRouter } from "next/navigation";
-import { type FormEvent, useId, useState } from "react";
+import { useId, useState } from "react";
 
 import { ProblemAlert } from "../problem-alert.tsx";
 import { textOf } from "../text-of.ts";
 import { Button } from "../ui/button.tsx";
 import { Card } from "../ui/card.tsx";
 import { Field, inputStyle } from "../ui/field.tsx";
+import { Form } from "../ui/form.tsx";
 import { useMutation } from "../use-mutation.ts";
 import { providerNames } from "./provider-names.ts";
 
@@ -17,10 +18,7 @@ export function KeyForm() {
   const router = useRouter();
   const id = useId();
 
-  async function submit(event: FormEvent<HTMLFormElement>): Promise<void> {
-    event.preventDefault();
-    const element = event.currentTarget;
-    const form = new FormData(element);
+  async function store(form: FormData, element: HTMLFormElement): Promise<void> {
     const label = textOf(form, "label");
     setAdded("");
     const stored = await send("/api/keys", {
@@ -34,13 +32,12 @@ export function KeyForm() {
     router.refresh();
   }
 
-  // By POST: sent before the scripts have come, what is typed would else stand in the address.
   return (
     <Card aria-labelledby={`${id}-heading`}>
       <h2 id={`${id}-heading`} className="font-semibold">
         Add a key
       </h2>
-      <form method="post" className="mt-4 grid gap-4 sm:grid-cols-2" onSubmit={(event) => void submit(event)}>
+      <Form className="mt-4 grid gap-4 sm:grid-cols-2" onSend={store}>
         <div className="grid content-start gap-1.5">
           <label htmlFor={`${id}-provider`} className="text-sm font-medium">
             Service
@@ -85,7 +82,7 @@ export function KeyForm() {
             </span>
           </div>
         </div>
-      </form>
+      </Form>
     </Card>
   );
 }

@@ -1,20 +1,19 @@
 "use client";
 
-import { type FormEvent, useId } from "react";
+import { useId } from "react";
 
-import { ProblemAlert } from "./problem-alert.tsx";
-import { Button } from "./ui/button.tsx";
-import { Field } from "./ui/field.tsx";
-import { textOf } from "./text-of.ts";
-import { useMutation } from "./use-mutation.ts";
+import { ProblemAlert } from "../problem-alert.tsx";
+import { Button } from "../ui/button.tsx";
+import { Field } from "../ui/field.tsx";
+import { Form } from "../ui/form.tsx";
+import { textOf } from "../text-of.ts";
+import { useMutation } from "../use-mutation.ts";
 
 export function SignInForm() {
   const { isBusy, problem, send } = useMutation("POST");
   const headingId = useId();
 
-  async function submit(event: FormEvent<HTMLFormElement>): Promise<void> {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget);
+  async function signIn(form: FormData): Promise<void> {
     const signedIn = await send("/api/session", {
       email: textOf(form, "email"),
       password: textOf(form, "password"),
@@ -22,14 +21,8 @@ export function SignInForm() {
     if (signedIn !== undefined) window.location.assign("/");
   }
 
-  // By POST: sent before the scripts have come, what is typed would else stand in the address.
   return (
-    <form
-      method="post"
-      aria-labelledby={headingId}
-      className="grid gap-4"
-      onSubmit={(event) => void submit(event)}
-    >
+    <Form aria-labelledby={headingId} className="grid gap-4" onSend={signIn}>
       <h2 id={headingId} className="sr-only">
         Your account
       </h2>
@@ -53,6 +46,6 @@ export function SignInForm() {
       <Button type="submit" look="primary" disabled={isBusy}>
         {isBusy ? "Signing in…" : "Sign in"}
       </Button>
-    </form>
+    </Form>
   );
 }
