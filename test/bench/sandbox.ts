@@ -2,18 +2,19 @@
 // turns, so that whatever else the machine does meets them alike; absolute times say little, the ratios are the result.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, rename, rm, symlink } from "node:fs/promises";
+import { chmod, mkdtemp, rename, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { openPool, systemToolPath } from "@minimcp/pool";
+import { openPool } from "@minimcp/pool";
+
+import { makeToolPath } from "../support/tool-path.ts";
 
 const rounds = Number(process.argv[3] ?? 15);
 const bundleDirectory = fileURLToPath(new URL("../fixtures/server", import.meta.url));
-const tools = ["bash", "bwrap", "env", "prlimit", "setpriv", "sh"];
 
 await using resources = new AsyncDisposableStack();
 const directory = await mkdtemp(join(tmpdir(), "mb-"));
@@ -25,7 +26,7 @@ type Start = (round: number) => Promise<number>;
 
 const contenders = new Map<string, Start>([["spawn", startBare]]);
 for (const without of [[], ["bwrap"], ["bwrap", "setpriv"]]) {
-  const toolPath = await makeToolPath(without);
+  const toolPath = await makeToolPath(directory, without);
   const pool = resources.use(
     await openPool({
       runtimeDirectory: join(directory, "rt"),
@@ -87,14 +88,6 @@ async function askHealth(socketPath: string): Promise<void> {
   const question = request({ socketPath, path: "/healthz", agent: false }).end();
   const [answer] = await once(question, "response");
   answer.resume();
-}
-
-async function makeToolPath(without: readonly string[]): Promise<string> {
-  const path = await mkdtemp(join(directory, "tools-"));
-  for (const name of tools.filter((tool) => !without.includes(tool))) {
-    for (const found of systemToolPath) await symlink(join(found, name), join(path, name)).catch(() => {});
-  }
-  return path;
 }
 
 function median(values: readonly number[]): number {

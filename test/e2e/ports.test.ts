@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +15,7 @@ import { mutate } from "../support/call.ts";
 import { addType, callTool, createInstance, findBundle, type Instance } from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { run } from "../support/sql.ts";
+import { makeToolPath } from "../support/tool-path.ts";
 
 const none: ReadonlySet<number> = new Set();
 
@@ -99,15 +100,10 @@ describe("a server that can only listen on a port", () => {
     stranger = createServer().listen(instancePorts.first, "127.0.0.1");
     await Promise.race([once(stranger, "listening"), once(stranger, "error")]).catch(() => undefined);
     directory = await mkdtemp(join(tmpdir(), "minimcp-tools-"));
-    for (const tool of ["setpriv", "prlimit", "env", "sh", "bash"]) {
-      for (const from of ["/usr/bin", "/bin"]) {
-        await symlink(join(from, tool), join(directory, tool)).catch(() => undefined);
-      }
-    }
     // Without bubblewrap there are no namespaces: servers share the network of the host.
     product = await startProduct({
       findBundle,
-      environment: { SANDBOX_TOOL_PATH: directory, MINIMUM_ISOLATION: "none" },
+      environment: { SANDBOX_TOOL_PATH: await makeToolPath(directory, ["bwrap"]), MINIMUM_ISOLATION: "none" },
     });
     user = await createUser(product, await createAdmin(product));
     await addType(product, "tcp", { listens: "tcp" });

@@ -6,10 +6,11 @@ import { mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { systemToolPath } from "@minimcp/pool";
 import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
 
+// @boundaries-ignore What the tests of all rooms share belongs to no room.
+import { makeToolPath } from "../../../test/support/tool-path.ts";
 import { readWorkerConfig, type WorkerConfig } from "../src/env.ts";
 import { openNodePool, refuseVisibleHome } from "../src/node-pool.ts";
 
@@ -26,12 +27,7 @@ async function configWithoutBubblewrap(
   home: string,
   environment: Record<string, string> = {},
 ): Promise<WorkerConfig> {
-  const tools = await temporaryDirectory();
-  for (const tool of ["setpriv", "prlimit", "env", "sh", "bash"]) {
-    for (const directory of systemToolPath) {
-      await symlink(join(directory, tool), join(tools, tool)).catch(() => undefined);
-    }
-  }
+  const tools = await makeToolPath(await temporaryDirectory(), ["bwrap"]);
   return config(home, { SANDBOX_TOOL_PATH: tools, ...environment });
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:fs";
-import { chmod, chown, copyFile, cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { chmod, chown, copyFile, cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,15 +8,10 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
-import {
-  type ChildSpec,
-  type Exit,
-  type Isolation,
-  type IsolationLevel,
-  systemToolPath,
-} from "@minimcp/pool";
+import type { ChildSpec, Exit, Isolation, IsolationLevel } from "@minimcp/pool";
 
 import type { WorkerCommand, WorkerOrder } from "../../fixtures/sandbox-worker.ts";
+import { makeToolPath } from "../../support/tool-path.ts";
 
 const isRoot = process.geteuid?.() === 0;
 const ordinaryUid = 65_534;
@@ -162,19 +157,6 @@ export async function startSandboxWorker(
     throttled: async (id) => await event(`throttled ${id}`).promise,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-const toolNames = ["bash", "bwrap", "env", "prlimit", "setpriv", "sh"];
-
-async function makeToolPath(path: string, without: readonly string[]): Promise<string> {
-  const tools = join(path, "tools");
-  await mkdir(tools);
-  for (const name of toolNames.filter((tool) => !without.includes(tool))) {
-    for (const directory of systemToolPath) {
-      await symlink(join(directory, name), join(tools, name)).catch(() => {});
-    }
-  }
-  return tools;
 }
 
 /** Calls an attack. @returns what it brought. @throws when the connection breaks, as it does when the attacker dies */

@@ -1,10 +1,12 @@
-import { copyFile, chmod, chown, cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { copyFile, chmod, chown, cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { constants } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+// @boundaries-ignore What the tests of all rooms share belongs to no room.
+import { makeToolPath } from "../../../../test/support/tool-path.ts";
 import type { IsolationLevel, PoolOptions } from "../../src/index.ts";
 import { findTools } from "../../src/tools.ts";
 
@@ -43,16 +45,6 @@ export async function makeTestDirectory(): Promise<TestDirectory> {
     }),
     [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
   };
-}
-
-/** A tool directory like the system's, but lacking some: how a host without bubblewrap looks. */
-async function makeToolPath(path: string, without: readonly string[]): Promise<string> {
-  const directory = join(path, `tools-without-${without.join("-")}`);
-  await mkdir(directory, { recursive: true });
-  for (const [name, tool] of Object.entries(findTools())) {
-    if (!without.includes(name)) await symlink(tool, join(directory, name)).catch(() => {});
-  }
-  return directory;
 }
 
 /** What an ordinary user needs to run a pool, in a place where that user can read it. */
