@@ -1,10 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import axe from "axe-core";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
@@ -12,10 +10,8 @@ import { type Account, createAdmin, password } from "../support/accounts.ts";
 import { hasChromium, type RunningDashboard, startChromium, startDashboard } from "../support/dashboard.ts";
 import { mutate } from "../support/call.ts";
 import { createInstance, echo } from "../support/instances.ts";
+import { judgePage, noteComplaints, picturesFolder } from "../support/judge-page.ts";
 import { type Product, startProduct } from "../support/product.ts";
-
-const output = fileURLToPath(new URL("../output/dashboard", import.meta.url));
-const widths = [390, 820, 1440];
 
 const hostileTexts = [
   "<script>window.ran = true</script>",
@@ -35,11 +31,9 @@ describe.runIf(hasChromium())("the dashboard in a browser", { timeout: 180_000 }
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  /** What the browser complained about: policies that were violated, scripts that failed, files that are missing. */
   let complaints: string[];
 
   beforeAll(async () => {
-    await mkdir(output, { recursive: true });
     product = await startProduct();
     owner = await createAdmin(product);
     dashboard = await startDashboard({ apiUrl: product.api.url });
@@ -53,14 +47,10 @@ describe.runIf(hasChromium())("the dashboard in a browser", { timeout: 180_000 }
   });
 
   beforeEach(async () => {
-    complaints = [];
     context = await browser.newContext({ baseURL: dashboard.url });
     context.setDefaultTimeout(30_000);
     page = await context.newPage();
-    page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-    });
-    page.on("pageerror", (error) => complaints.push(error.message));
+    complaints = noteComplaints(page);
   });
 
   afterEach(async () => {
@@ -75,27 +65,7 @@ describe.runIf(hasChromium())("the dashboard in a browser", { timeout: 180_000 }
     await page.getByRole("heading", { name: "Instances", level: 1 }).waitFor();
   }
 
-  /** Pictures of the page for people to look at, and axe's judgement of it, in both themes. */
-  async function judge(name: string): Promise<void> {
-    for (const colorScheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      for (const width of widths) {
-        await page.setViewportSize({ width, height: 900 });
-        await page.screenshot({ path: join(output, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-        const sideways = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth");
-        expect(sideways, `${name} at ${width} px scrolls sideways`).toBeLessThanOrEqual(0);
-      }
-      expect(await violations(), `${name} in ${colorScheme}`).toEqual([]);
-    }
-  }
-
-  async function violations(): Promise<unknown> {
-    // Through the debugger, where the page's policy has no say.
-    await page.evaluate(axe.source);
-    return await page.evaluate(
-      "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)]))",
-    );
-  }
+  const judge = (name: string) => judgePage(page, name);
 
   test("somebody who is not signed in sees the sign-in page and nothing else", async () => {
     for (const path of ["/", "/keys", "/instances/new", "/instances/3f1c2a44-0000-4000-8000-000000000000"]) {
@@ -206,7 +176,8 @@ describe.runIf(hasChromium())("the dashboard in a browser", { timeout: 180_000 }
     await signIn();
     for (const path of ["/", "/instances/new", `/instances/${id}`, "/keys"]) await weigh(path);
     await mutate(product.api.url, "mcp.revoke", { id }, { token: owner.token });
-    await writeFile(join(output, "javascript-kilobytes.json"), JSON.stringify(kilobytes));
+    await mkdir(picturesFolder, { recursive: true });
+    await writeFile(join(picturesFolder, "javascript-kilobytes.json"), JSON.stringify(kilobytes));
     for (const [path, size] of Object.entries(kilobytes)) {
       expect(size, path).toBeGreaterThan(20);
       expect(size, path).toBeLessThan(200);

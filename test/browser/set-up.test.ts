@@ -1,17 +1,12 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import axe from "axe-core";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 // @boundaries-ignore The product as a newcomer starts it; how the command line's own tests do that.
 import { Machine, type ReadyLine, type Started } from "../../apps/cli/test/support/machine.ts";
 import { hasChromium, startChromium } from "../support/dashboard.ts";
+import { judgePage, noteComplaints } from "../support/judge-page.ts";
 
-const output = fileURLToPath(new URL("../output/dashboard", import.meta.url));
 const email = "ada@example.com";
 const password = "four unrelated words together";
 
@@ -21,40 +16,22 @@ describe.runIf(hasChromium())("a newcomer with a browser", () => {
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  const complaints: string[] = [];
+  let complaints: string[];
 
   beforeAll(async () => {
-    await mkdir(output, { recursive: true });
     machine = await Machine.create();
     product = await machine.start({ DASHBOARD: "on", DASHBOARD_PORT: "0", SIGN_UP_POLICY: "closed" });
     browser = await startChromium();
     context = await browser.newContext();
     page = await context.newPage();
     page.setDefaultTimeout(15_000);
-    page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-    });
-    page.on("pageerror", (error) => complaints.push(error.message));
+    complaints = noteComplaints(page);
   }, 120_000);
 
   afterAll(async () => {
     await browser.close();
     await machine[Symbol.asyncDispose]();
   });
-
-  async function judge(name: string): Promise<void> {
-    for (const colorScheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      for (const width of [390, 820, 1440]) {
-        await page.setViewportSize({ width, height: 900 });
-        await page.screenshot({ path: join(output, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-      }
-      // Through the debugger, where the page's policy has no say.
-      await page.evaluate(axe.source);
-      const ids = "axe.run().then(({ violations }) => violations.map(({ id }) => id))";
-      expect(await page.evaluate(ids), `${name} in ${colorScheme}`).toEqual([]);
-    }
-  }
 
   async function fillIn(values: Record<string, string>): Promise<void> {
     for (const [label, value] of Object.entries(values)) await page.getByLabel(label).fill(value);
@@ -70,7 +47,7 @@ describe.runIf(hasChromium())("a newcomer with a browser", () => {
     await page.goto(setUpUrl ?? "");
     await page.getByRole("heading", { name: "Set up MiniMCP" }).waitFor();
     await expect.poll(() => page.url()).toBe(`${dashboard?.url}/set-up`);
-    await judge("set-up");
+    await judgePage(page, "set-up");
     await fillIn({ "E-mail": email, Name: "Ada Lovelace", Password: password });
     await page.getByRole("heading", { name: "Instances", level: 1 }).waitFor();
 
@@ -109,7 +86,7 @@ describe.runIf(hasChromium())("a newcomer with a browser", () => {
 
     await page.goto(`${product.ready.dashboard?.url}/join`);
     await page.getByLabel("Invitation code").waitFor();
-    await judge("join");
+    await judgePage(page, "join");
     await stranger.close();
   });
 
