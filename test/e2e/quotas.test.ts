@@ -73,18 +73,21 @@ test("a node takes no more than it has room for; the others wait until there is 
     const { data } = await create(account, { type: "plain" });
     made.push({ id: data.instance.id, token: account.token });
   }
-  const held = async () =>
-    (
-      await run<{ state: string }>(
-        product.database.ownerUrl,
-        "select state from instances where id = any($1) and node_id is not null and ended_at is null",
-        [made.map(({ id }) => id)],
-      )
-    ).length;
-  await expect.poll(held, { timeout: 10_000 }).toBe(4);
-  const [first] = made;
-  await mutate(product.api.url, "mcp.revoke", { id: first?.id }, { token: first?.token });
-  await expect.poll(held, { timeout: 10_000 }).toBe(4);
+  const held = async () => {
+    const rows = await run<{ id: string }>(
+      product.database.ownerUrl,
+      "select id from instances where id = any($1) and node_id is not null and ended_at is null",
+      [made.map(({ id }) => id)],
+    );
+    return rows.map(({ id }) => id);
+  };
+  await expect.poll(held, { timeout: 10_000 }).toHaveLength(4);
+  const before = await held();
+  const gone = made.find(({ id }) => id === before[0]);
+  await mutate(product.api.url, "mcp.revoke", { id: gone?.id }, { token: gone?.token });
+  const newcomers = async () => (await held()).filter((id) => !before.includes(id));
+  await expect.poll(newcomers, { timeout: 10_000 }).toHaveLength(1);
+  expect(await held()).toHaveLength(4);
   for (const user of users) await revokeAll(user);
 });
 

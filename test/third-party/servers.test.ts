@@ -26,9 +26,15 @@ import {
   runServer,
 } from "../../packages/connectors/test/support/run-server.ts";
 // @boundaries-ignore What the tests of the broker call its parts.
-import { canary, openEgress, tokenForm } from "../../packages/gateway/test/egress-harness.ts";
+import {
+  canary,
+  openEgress,
+  routeTo,
+  type Seen,
+  tokenForm,
+} from "../../packages/gateway/test/egress-harness.ts";
+import { figmaFile } from "./fixtures/figma-file.ts";
 import { fileOf, hasSandbox, openSandbox, packages, type Sandbox } from "./support/sandbox.ts";
-import { figmaFile, routeTo, type Seen } from "./support/upstreams.ts";
 
 const bundler = fileURLToPath(
   new URL("../../packages/connectors/test/support/build-bundle.ts", import.meta.url),

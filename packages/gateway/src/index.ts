@@ -1,11 +1,6 @@
 export type { Decision } from "./egress/decision.ts";
 export { type Broker, openBroker } from "./egress/open-broker.ts";
-export type {
-  BrokerOptions,
-  CredentialOptions,
-  EgressRule,
-  Injection,
-} from "./egress/options.ts";
+export type { BrokerOptions, CredentialOptions, EgressRule, Injection } from "./egress/options.ts";
 export { refreshAccessToken, type RefreshGrant } from "./egress/refresh-access-token.ts";
 export { createIngress, type Ingress } from "./ingress/create-ingress.ts";
 export { defaultLimits, type IngressLimits } from "./ingress/limits.ts";

@@ -1,5 +1,3 @@
-import { type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http";
-
 import { createEmulator } from "emulate";
 import { expect, test } from "vitest";
 
@@ -10,29 +8,12 @@ import {
   type Asked,
   type Egress,
   openEgress,
+  type Handler,
   openUpstream,
+  routeTo,
+  type Seen,
   tokenForm,
 } from "./egress-harness.ts";
-
-interface Seen {
-  host: string;
-  url: string;
-  authorization: string | undefined;
-}
-
-/** Stands in for the real upstreams: ends TLS, and passes each host on to its emulator. */
-function routeTo(emulators: Record<string, string>, seen: Seen[]) {
-  return (request: IncomingMessage, response: ServerResponse): void => {
-    const { host = "", authorization } = request.headers;
-    const { method, headers, url = "" } = request;
-    seen.push({ host, url, authorization });
-    const onward = httpRequest(`${emulators[host]}${url}`, { method, headers, agent: false }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
-    request.pipe(onward);
-  };
-}
 
 async function askJson(egress: Egress, asked: Asked & { json?: unknown }) {
   const { json, ...rest } = asked;
@@ -76,7 +57,7 @@ test("a GitHub server that holds no key works in the name of the key's owner", a
   expect(opened).toMatchObject({ status: 201, json: { number: 1 } });
   expect((await askJson(egress, { host, path: issues })).json).toMatchObject([{ title: "It leaks" }]);
   expect((await askJson(egress, { host, path: "/repos/owner/none" })).status).toBe(404);
-  expect(seen.every(({ authorization }) => authorization === `Bearer ${canary}`)).toBe(true);
+  expect(seen.every(({ headers }) => headers.authorization === `Bearer ${canary}`)).toBe(true);
   expectNoCanary(egress, [who, made, opened]);
 });
 
@@ -125,7 +106,7 @@ test("an unmodified Gmail client that holds placeholders refreshes its token and
   expect(await ask(egress, { way: "tls", host: tokens, path: "/tokeninfo" })).toMatchObject({
     reason: "hostNotAllowed",
   });
-  expect(seen.filter(({ authorization }) => authorization === `Bearer ${canary}`)).toHaveLength(2);
+  expect(seen.filter(({ headers }) => headers.authorization === `Bearer ${canary}`)).toHaveLength(2);
   expect(seen.every(({ host }) => host === gmail)).toBe(true);
   expect(reads).toBe(1);
 });
@@ -203,7 +184,7 @@ async function signIn(url: string): Promise<string> {
 }
 
 async function openEgressOf(
-  upstreams: ReturnType<typeof routeTo>,
+  upstreams: Handler,
   hosts: string[],
   credential: NonNullable<Parameters<typeof openEgress>[1]>["credential"] & {},
 ): Promise<Egress> {

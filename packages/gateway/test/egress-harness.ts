@@ -34,7 +34,7 @@ export const everything: EgressRule[] = [github, other].map((host) => ({
 export const bearer = { hosts: [github], scheme: "bearer" } as const;
 export const tokenForm = { prefix: "ghp_", length: 40 } as const;
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
+export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 export interface Upstream extends AsyncDisposable {
   port: number;
@@ -71,6 +71,26 @@ export async function openUpstream(
       server.closeAllConnections();
       await closed;
     },
+  };
+}
+
+export interface Seen {
+  host: string;
+  url: string;
+  headers: IncomingHttpHeaders;
+}
+
+/** Stands in for the real upstreams behind TLS: writes down each request, and passes it on to the fake of its host. */
+export function routeTo(fakes: Readonly<Record<string, string>>, seen: Seen[]): Handler {
+  return (request, response) => {
+    const { method, url = "", headers } = request;
+    const { host = "" } = headers;
+    seen.push({ host, url, headers });
+    const onward = httpRequest(`${fakes[host]}${url}`, { method, headers, agent: false }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    request.pipe(onward);
   };
 }
 
