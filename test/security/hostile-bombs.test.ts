@@ -166,7 +166,10 @@ describe.each(situations)("a hostile server at $level", (situation) => {
   });
 
   test("one whose health is an answer without end is ready, and the worker reads no more of it", async () => {
-    await worker.start({ id: "huge", args: ["huge"] });
+    const huge = await worker.start({ id: "huge", args: ["huge"] });
+    const taken = () => attack<{ megabytes: number; isLeft: boolean }>(huge, "howMuchWasTaken");
+    await expect.poll(taken, { timeout: 10_000 }).toMatchObject({ isLeft: true });
+    expect((await taken()).megabytes).toBeLessThan(16);
     worker.stop("huge");
     expect((await worker.ended("huge")).exit.cause).toBe("stopped");
   });
