@@ -58,6 +58,9 @@ describe("a rule of egress", () => {
     ["no method", { methods: [] }],
     ["a method that opens a tunnel", { methods: ["CONNECT"] }],
     ["a path that begins nowhere", { pathPrefixes: ["repos"] }],
+    ["a path that is encoded", { pathPrefixes: ["/%2e"] }],
+    ["a path that leads up", { pathPrefixes: ["/a/../b"] }],
+    ["a path with an empty segment", { pathPrefixes: ["//a"] }],
     ["a field that nobody knows", { redirect: true }],
   ])("with %s is refused", (_what, change) => {
     expect(issuesOf({ ...github, egress: [{ ...github.egress[0], ...change }] })).not.toEqual([]);
@@ -66,6 +69,12 @@ describe("a rule of egress", () => {
 
 describe("a credential", () => {
   const { credential } = github;
+  const withFiles = (...files: { env: string; path: string }[]) => ({
+    placeholder: {
+      ...credential.placeholder,
+      files: files.map((file) => ({ ...file, content: "{{placeholder}}" })),
+    },
+  });
 
   test.each([
     ["for a host that no rule admits", { inject: { scheme: "bearer", hosts: ["evil.example"] } }],
@@ -82,6 +91,9 @@ describe("a credential", () => {
         },
       },
     ],
+    ["in the place of the certificate", withFiles({ env: "A", path: "egress-ca.pem" })],
+    ["in a file whose name is too long for the node", withFiles({ env: "A", path: "x".repeat(65) })],
+    ["in one file twice", withFiles({ env: "A", path: "x" }, { env: "B", path: "x" })],
     [
       "in a file that does not hold it",
       { placeholder: { ...credential.placeholder, files: [{ env: "A", path: "x", content: "{}" }] } },

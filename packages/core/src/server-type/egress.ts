@@ -8,7 +8,13 @@ const HostName = z
   .regex(/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+$/, "must be a host name")
   .regex(/[a-z]$/, "must be a name and not an address");
 
-const Path = z.string().min(1).max(500).startsWith("/", "must begin with a slash");
+/** One that can be read in one way only. */
+const Path = z
+  .string()
+  .max(500)
+  .startsWith("/", "must begin with a slash")
+  .regex(/^[\w.~!$&'()*+,=:@/-]*$/, "must hold nothing encoded, no query and no fragment")
+  .refine((path) => !/\/(?:\/|\.{1,2}(?:\/|$))/.test(path), "must have no empty and no dot segment");
 
 /** One thing that a server may call upstream. What no rule admits is denied. */
 export const EgressRule = z.strictObject({
@@ -55,6 +61,14 @@ const Injection = z.discriminatedUnion("scheme", [
 /** So many characters of a placeholder are left to chance at least: nobody meets one by accident. */
 const randomCharacters = 20;
 
+/** What the node itself puts beside the files of a declaration. */
+const reservedFiles = new Set(["egress.sock", "egress-ca.pem"]);
+
+const FileName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/i, "must be the name of a file, of at most 64 characters")
+  .refine((name) => !reservedFiles.has(name), "is a file that the node itself puts there");
+
 /** How a third-party server is given something that looks like its key. */
 const Placeholder = z.strictObject({
   form: z
@@ -74,11 +88,12 @@ const Placeholder = z.strictObject({
       z.strictObject({
         /** The variable that tells the path. */
         env: EnvironmentName,
-        path: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, "must be the name of a file"),
+        path: FileName,
         content: z.string().max(10_000).includes("{{placeholder}}"),
       }),
     )
     .max(10)
+    .refine((files) => new Set(files.map(({ path }) => path)).size === files.length, "has one file twice")
     .optional(),
 });
 
