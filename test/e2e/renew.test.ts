@@ -5,6 +5,7 @@ import { openDatabase } from "@minimcp/db";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { eventually } from "../security/support/eventually.ts";
+import { addIdleNode } from "../security/support/idle-node.ts";
 import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
@@ -114,6 +115,22 @@ test("what is over is not renewed, however it ended", async () => {
   }
   await eventually(10_000, async () => (await view(expired)).state === "ended");
   expect((await send(revoked, "ping")).status).toBe(401);
+});
+
+test("what is due is not renewed, though nobody has ended it yet", async () => {
+  await using other = await startProduct({ worker: false });
+  await addType(other, "plain");
+  await addIdleNode(other.database.ownerUrl);
+  const owner = await createUser(other, await createAdmin(other));
+  const instance = await createInstance(other, owner, { type: "plain" });
+  await moveDeadline(other, instance.id, 0);
+  const refused = await mutate(
+    other.api.url,
+    "mcp.renew",
+    { id: instance.id, minutes: 10 },
+    { token: owner.token },
+  );
+  expect([refused.status, refused.error?.reason]).toEqual([409, "mcp.over"]);
 });
 
 test("at the deadline itself an instance is either renewed or over, never both", async () => {
