@@ -60,6 +60,12 @@ export const commands = {
     debianPackages: true,
   },
   bench: { needs: "everything", build: [], run: [join(repositoryRoot, "test/bench/run.ts")] },
+  chaos: {
+    needs: "everything",
+    build: ["@minimcp/connectors"],
+    run: [join(repositoryRoot, "test/chaos/random/run.ts")],
+    debianPackages: true,
+  },
   check: { needs: "everything", build: [], run: [join(repositoryRoot, "scripts/check.ts")] },
   "db:generate": {
     needs: "everything",

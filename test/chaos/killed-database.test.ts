@@ -1,25 +1,9 @@
-import { randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
-
-import {
-  buildDatabaseUrl,
-  type EmbeddedPostgres,
-  migrate,
-  parseDatabaseUrl,
-  startEmbeddedPostgres,
-} from "@minimcp/db";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { eventually } from "../security/support/eventually.ts";
 import { type Account, createAdmin } from "../support/accounts.ts";
 import { mutate, query } from "../support/call.ts";
-import {
-  type DatabaseUrls,
-  type Deployment,
-  makeDeployment,
-  type RunningProcess,
-} from "../support/deployment.ts";
+import { type Deployment, makeDeployment, type RunningProcess } from "../support/deployment.ts";
 import {
   createInstance as create,
   echo,
@@ -28,14 +12,14 @@ import {
   processesOf,
   send,
 } from "../support/instances.ts";
+import { KillableDatabase } from "./support/killable-database.ts";
 
 /*
  * PostgreSQL dies by SIGKILL, or stands still, while instances run.
  */
 
 let resources: AsyncDisposableStack;
-let home: string;
-let server: EmbeddedPostgres;
+let database: KillableDatabase;
 let deployment: Deployment;
 let api: RunningProcess;
 let worker: RunningProcess;
@@ -43,50 +27,15 @@ let owner: Account;
 
 beforeAll(async () => {
   resources = new AsyncDisposableStack();
-  home = await mkdtemp("/tmp/minimcp-chaos-");
-  resources.defer(() => rm(home, { recursive: true, force: true }));
-  await startDatabase();
-  resources.defer(() => server.stop());
-  const database = await prepareDatabase();
-  deployment = resources.use(await makeDeployment(database));
+  database = resources.use(await KillableDatabase.start());
+  deployment = resources.use(await makeDeployment(database.urls));
   [worker, api] = await Promise.all([deployment.startWorker(), deployment.startApi()]);
-  owner = await createAdmin({ api, database });
+  owner = await createAdmin({ api, database: database.urls });
 });
 
 afterAll(async () => {
   await resources.disposeAsync();
 });
-
-async function startDatabase(): Promise<void> {
-  server = await startEmbeddedPostgres({ home, closedHomeRoot: join(home, "closed") });
-}
-
-async function prepareDatabase(): Promise<DatabaseUrls> {
-  const passwords = {
-    api: randomBytes(24).toString("base64url"),
-    worker: randomBytes(24).toString("base64url"),
-  };
-  const ownerUrl = server.ownerUrl();
-  await migrate({
-    ownerUrl,
-    roles: { api: { password: passwords.api }, worker: { password: passwords.worker } },
-  });
-  const address = parseDatabaseUrl(ownerUrl);
-  return {
-    ownerUrl,
-    apiUrl: buildDatabaseUrl({ ...address, user: "minimcp_api", password: passwords.api }),
-    workerUrl: buildDatabaseUrl({ ...address, user: "minimcp_worker", password: passwords.worker }),
-  };
-}
-
-async function postmasterPid(): Promise<number> {
-  return Number((await readFile(join(server.dataDirectory, "postmaster.pid"), "utf8")).split("\n")[0]);
-}
-
-async function killDatabase(): Promise<void> {
-  process.kill(await postmasterPid(), "SIGKILL");
-  await server.exited;
-}
 
 async function createInstance(): Promise<Instance> {
   const instance = await create({ api }, owner);
@@ -117,7 +66,7 @@ test("a killed database: live tokens are served on, a deadline is kept, and afte
   for (const instance of [goingOn, expiring]) {
     await expect.poll(() => receiptOf(instance), { timeout: 2_000 }).toMatchObject({ calls: 3 });
   }
-  await killDatabase();
+  await database.kill();
   await Promise.all([echo(goingOn), echo(expiring)]);
   await eventually(
     deadline + 1_000 - performance.now(),
@@ -128,7 +77,7 @@ test("a killed database: live tokens are served on, a deadline is kept, and afte
   expect((await send({ ...goingOn, token: expiring.token }, "ping")).status).toBe(503);
   await echo(goingOn);
 
-  await startDatabase();
+  await database.restart();
   await eventually(5_000, async () => (await send(expiring, "ping")).status === 401);
   expect(await (await send(expiring, "ping")).json()).toMatchObject({ reason: "expired" });
   await expect
@@ -146,9 +95,7 @@ test("a killed database: live tokens are served on, a deadline is kept, and afte
 test("a database that stands still: live tokens are served on, and nothing is lost when it moves again", async () => {
   const instance = await createInstance();
   const pids = await processesOf(instance.id);
-  const postmaster = await postmasterPid();
-  const children = await readFile(`/proc/${postmaster}/task/${postmaster}/children`, "utf8");
-  const frozen = [postmaster, ...children.split(" ").filter(Boolean).map(Number)];
+  const frozen = await database.processes();
   for (const pid of frozen) process.kill(pid, "SIGSTOP");
   try {
     const endsAt = performance.now() + 4_000;
@@ -169,13 +116,13 @@ test("a database that stands still: live tokens are served on, and nothing is lo
 
 test("a database that is away for longer than a lease: the worker ends what it may not hold, and starts it again", async () => {
   const instance = await createInstance();
-  await killDatabase();
+  await database.kill();
   const killedAt = performance.now();
   await eventually(10_500, async () => (await processesOf(instance.id)).length === 0);
   // Others may claim after ten seconds; not at once, since a database may well be back before.
   expect(performance.now() - killedAt).toBeGreaterThan(6_000);
   expect(performance.now() - killedAt).toBeLessThan(10_000);
-  await startDatabase();
+  await database.restart();
   await eventually(8_000, async () => (await send(instance, "ping")).status === 200);
   expect(await receiptOf(instance)).toMatchObject({ final: false, incomplete: false });
   expect(worker.output()).not.toContain("Unhandled");
