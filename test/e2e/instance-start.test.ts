@@ -45,6 +45,23 @@ async function waitForState(instance: Instance, state: string, withinMs: number)
 }
 
 describe("a start", () => {
+  test("is in the audit trail with the isolation that it really has, each one again", async () => {
+    const instance = await createInstance(product, user, { type: "plain" });
+    await waitForState(instance, "ready", 10_000);
+    const { isolation } = await view(instance);
+    const starts = async () =>
+      await run(
+        product.database.ownerUrl,
+        `select user_id, new_value->'isolation' as isolation from audit.events
+         where action = 'instance.start' and resource_id = $1`,
+        [instance.id],
+      );
+    expect(isolation.level).toBe(product.worker?.isolation.level);
+    expect(await starts()).toEqual([{ user_id: null, isolation }]);
+    for (const pid of await processesOf(instance.id)) process.kill(pid, "SIGKILL");
+    await eventually(10_000, async () => (await starts()).length === 2);
+  });
+
   test("lets calls that come early wait, answers every one of them, and shows in the state", async () => {
     const instance = await createInstance(product, user);
     expect(["requested", "starting"]).toContain((await view(instance)).state);

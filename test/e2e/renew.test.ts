@@ -48,7 +48,8 @@ async function view({ id }: { id: string }): Promise<any> {
 async function eventsOf({ id }: { id: string }): Promise<string[]> {
   const rows = await run<{ action: string }>(
     product.database.ownerUrl,
-    `select action from audit.events where resource_id = $1 and result = 'success' order by "timestamp"`,
+    `select action from audit.events
+     where resource_id = $1 and action like 'mcp.%' and result = 'success' order by "timestamp"`,
     [id],
   );
   return rows.map(({ action }) => action);

@@ -9,6 +9,8 @@ function addressOf(url: string) {
 /** Works on one connection as the role of the URL, with nothing of ours in between. */
 export async function connected<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ ...addressOf(url), application_name: "raw sql" });
+  // A server that is killed says so between two statements too; the next one fails of it.
+  client.on("error", () => {});
   await client.connect();
   try {
     return await work(client);

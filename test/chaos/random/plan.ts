@@ -36,7 +36,7 @@ export interface Round {
 
 /** How long the steps of a round take; disturbances may last longer. */
 export const roundMs = 3_000;
-const stepsPerRound = 30;
+const stepsPerRound = 80;
 const burstSize = 20;
 /** Shorter than a lease: what becomes of a node that stands still for longer has a test of its own. */
 const longestDownMs = 4_000;
@@ -50,7 +50,7 @@ export function* planRounds(seed: number): Generator<Round, never> {
     among[below(among.length)] ?? among[0];
 
   function planWork(): Work {
-    const kind = oneOf(["create", "create", "call", "call", "call", "call", "other"]);
+    const kind = oneOf(["create", "call", "call", "call", "call", "call", "call", "other"]);
     if (kind === "create") return { kind, isKeyed: below(3) === 0 };
     if (kind === "call") return { kind };
     const other = oneOf(["longCall", "revoke", "revoke", "renew", "deleteKey", "expire", "expire"]);
