@@ -37,7 +37,13 @@ try {
     `seed ${seed}: nothing broken in ${summary.rounds} rounds, ${summary.kills} kills, ${summary.pauses} pauses, ${summary.instances} instances, ${summary.calls} answered calls.`,
   );
 } catch (error) {
-  say(error instanceof Error ? error.message : String(error));
+  for (const message of messagesOf(error)) say(message);
   say(`To see it again: pnpm chaos --seed ${seed}`);
   process.exitCode = 1;
+}
+
+/** What is broken may also break the end of the run; both are told. */
+function messagesOf(error: unknown): string[] {
+  if (error instanceof SuppressedError) return [...messagesOf(error.suppressed), ...messagesOf(error.error)];
+  return [error instanceof Error ? error.message : String(error)];
 }
