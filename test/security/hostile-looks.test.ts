@@ -62,11 +62,11 @@ describe.each(situations)("a hostile server at $level", (situation) => {
   );
 
   test("ISO-6: finds its declared environment and nothing of the worker's", async () => {
-    const { own } = await attack<{ own: Record<string, string> }>(attacker, "environment");
-    // Node tells its permissions to what it starts.
-    const { NODE_OPTIONS: _, ...declared } = own;
+    const seen = await attack<{ own: Record<string, string> }>(attacker, "environment");
+    // What Node itself is started with.
+    const { NODE_OPTIONS: _, ...declared } = seen.own;
     expect(declared).toEqual({ NODE_ENV: "production", MCP_ID: "attacker", DECLARED: "1" });
-    expect(JSON.stringify(own)).not.toContain(canary);
+    expect(JSON.stringify(seen)).not.toContain(canary);
   });
 
   test("is given its files, read-only", async () => {

@@ -8,6 +8,8 @@ export interface SandboxEnvironment {
   runtime: string;
   /** `PORT`: where a server listens that speaks HTTP on TCP only; undefined for a stdio server. */
   port: string | undefined;
+  /** `NODE_OPTIONS`: what every Node process of this sandbox is started with; undefined where there is nothing of the kind. */
+  nodeOptions: string | undefined;
   /** All else: what the server's type declares. */
   declared: Record<string, string>;
 }
@@ -18,9 +20,10 @@ export function readSandboxEnvironment(): SandboxEnvironment {
     MCP_EGRESS_CA_FILE: caFile,
     MCP_RUNTIME: runtime = "node",
     PORT: port,
+    NODE_OPTIONS: nodeOptions,
     ...rest
   } = process.env;
   const declared: Record<string, string> = {};
   for (const [name, value] of Object.entries(rest)) declared[name] = value ?? "";
-  return { egressSocket, caFile, runtime, port, declared };
+  return { egressSocket, caFile, runtime, port, nodeOptions, declared };
 }

@@ -1,9 +1,10 @@
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type Cgroups, findDelegatedCgroup, openCgroups } from "./cgroup.ts";
 import type { ChildLimits } from "./limits.ts";
 import { defaultLimits } from "./limits.ts";
+import { nodePreload } from "./prepare-node.ts";
 import { type RuntimeDirectory, openRuntimeDirectory } from "./runtime-directory.ts";
 import { buildSeccompFilter } from "./seccomp.ts";
 import { stageContent } from "./stage.ts";
@@ -34,6 +35,8 @@ export interface Host extends AsyncDisposable {
   readonly limits: ChildLimits;
   /** Path of the staged Node binary. */
   readonly node: string;
+  /** Path of the staged script that each Node process of a child runs first. */
+  readonly preload: string;
   /** Path of the staged system call filter; undefined on an architecture that has none. */
   readonly filter: string | undefined;
   /** Undefined where the worker cannot change to another uid. */
@@ -47,6 +50,7 @@ export async function openHost(options: HostOptions): Promise<Host> {
   const runtime = resources.use(await openRuntimeDirectory(options.runtimeDirectory));
   const slots = await openSlots(tools, options.slots);
   const node = await stageContent(runtime, "node", options.nodeBinary);
+  const preload = await stageData(runtime, "preload", nodePreload);
   const filter = await stageFilter(runtime);
   const cgroupDirectory = options.cgroupDirectory ?? (await findDelegatedCgroup());
   const cgroups = cgroupDirectory && tools.sh ? await openCgroups(cgroupDirectory, tools.sh) : undefined;
@@ -56,6 +60,7 @@ export async function openHost(options: HostOptions): Promise<Host> {
     tools,
     limits: { ...defaultLimits, ...options.limits },
     node,
+    preload,
     filter,
     slots,
     cgroups,
@@ -74,7 +79,19 @@ async function openSlots(
 
 async function stageFilter(runtime: RuntimeDirectory): Promise<string | undefined> {
   if (process.arch !== "x64" && process.arch !== "arm64") return undefined;
-  const path = join(runtime.scratch, "filter");
-  await writeFile(path, buildSeccompFilter(process.arch));
-  return stageContent(runtime, "seccomp", path);
+  return stageData(runtime, "seccomp", buildSeccompFilter(process.arch));
+}
+
+async function stageData(
+  runtime: RuntimeDirectory,
+  name: string,
+  content: string | Uint8Array,
+): Promise<string> {
+  const path = join(runtime.scratch, name);
+  await writeFile(path, content);
+  try {
+    return await stageContent(runtime, name, path);
+  } finally {
+    await rm(path);
+  }
 }

@@ -5,5 +5,7 @@ export { type Isolation, type ProbeOptions, probeIsolation } from "./isolation.t
 export { type ChildLimits, defaultLimits, type Limit } from "./limits.ts";
 export type { LogLine, LogRing } from "./log-ring.ts";
 export { type ChildSpec, type Pool, type PoolEvent, type PoolOptions, openPool } from "./pool.ts";
+export { type NodePermission, permissionArgs, quietPermission } from "./node-permission.ts";
 export { PoolError, type PoolErrorReason } from "./pool-error.ts";
+export { nodePreload } from "./prepare-node.ts";
 export { systemToolPath } from "./tools.ts";

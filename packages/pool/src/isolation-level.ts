@@ -1,5 +1,5 @@
 /**
- * - `strict`: namespaces, system call filter, limits, and a uid of its own.
+ * - `strict`: namespaces, system call filter, limits, Node's permission model, and a uid of its own.
  * - `contained`: the same launched by an ordinary user, so children share the worker's uid.
  * - `hardened`: root without namespaces: a uid of its own, limits, Node's permission model.
  * - `none`: a clean environment.

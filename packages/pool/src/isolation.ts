@@ -85,7 +85,7 @@ async function probeLevel(
   level: IsolationLevel,
   signal: AbortSignal | undefined,
 ): Promise<Probe> {
-  const { runtime, slots, limits, tools, node, filter } = host;
+  const { runtime, slots, limits, tools, node, preload, filter } = host;
   await using resources = new AsyncDisposableStack();
   const needsSlot = level === "strict" || level === "hardened";
   if (needsSlot && !slots) return { failures: ["setpriv is not installed"] };
@@ -111,6 +111,7 @@ async function probeLevel(
         tools,
         limits,
         node,
+        preload,
         bundle: await stageProbe(host),
         entry: "server.js",
         nodeArgs: [],
@@ -118,7 +119,7 @@ async function probeLevel(
         env: { NODE_ENV: "production", MCP_ID: "probe" },
         uid: slot?.uid,
         filter,
-        readable: ["/proc/self"],
+        readable: ["/proc"],
       },
       listener.descriptor,
     );
@@ -191,6 +192,7 @@ function judge(
     [status["NoNewPrivs"] === "1", "the child can gain privileges"],
     [capabilities.length === 0, `the child keeps capabilities (${capabilities.join(", ")})`],
     [report.readableFiles.length === 0, `the child reads ${report.readableFiles.join(", ")}`],
+    [report.nodePermission, "Node's permission model is off"],
     [
       report.inheritedDescriptors.length === 0,
       `the child inherits ${report.inheritedDescriptors.join(", ")}`,
@@ -201,21 +203,24 @@ function judge(
       "the number of processes is not bounded",
     ],
     [
-      report.environment.toSorted().join() === "MCP_ID,NODE_ENV",
+      report.environment.toSorted().join() === "MCP_ID,NODE_ENV,NODE_OPTIONS",
       `the child inherits variables: ${report.environment.join(", ")}`,
     ],
   ];
   if (level === "hardened") {
-    claims.push(
-      [report.nodePermission, "Node's permission model is off"],
-      [
-        report.writableDirectories.length === 0,
-        `the child writes to ${report.writableDirectories.join(", ")}`,
-      ],
-    );
+    claims.push([
+      report.writableDirectories.length === 0,
+      `the child writes to ${report.writableDirectories.join(", ")}`,
+    ]);
   } else {
-    const writable = report.writableDirectories.filter((directory) => directory !== "/tmp");
+    // What a program does, which Node's permission model does not hold, shows the walls behind it.
+    const { byProgram } = report;
+    const writable = [...report.writableDirectories, ...byProgram.writable].filter(
+      (directory) => directory !== "/tmp",
+    );
     claims.push(
+      [byProgram.hasRun, "a program of the host does not run in the sandbox"],
+      [byProgram.readable.length === 0, `the child reads ${byProgram.readable.join(", ")}`],
       [status["Seccomp"] === "2", "the system call filter is not loaded"],
       [!report.reachesLoopback, "the child reaches the host's loopback"],
       [seesOnlyItself(report), `the child sees ${report.visibleProcesses} processes`],

@@ -8,12 +8,15 @@ import { enterCgroup } from "./cgroup.ts";
 import type { ChildFiles } from "./child-files.ts";
 import type { IsolationLevel } from "./isolation-level.ts";
 import type { ChildLimits } from "./limits.ts";
+import { permissionArgs, quietPermission } from "./node-permission.ts";
 import type { Tools } from "./tools.ts";
 
 /** The directory of a child inside namespaces in which it finds what the worker gives it besides its bundle. */
 export const givenDirectory = "/run/mcp";
 /** Where a child inside namespaces finds the socket of its broker. At the other levels it is the host path itself. */
 export const egressSocketInside = `${givenDirectory}/egress.sock`;
+
+const preloadInside = "/preload.cjs";
 
 /** Everything that the command line of a child depends on. All paths are absolute. */
 export interface LaunchPlan {
@@ -22,6 +25,8 @@ export interface LaunchPlan {
   readonly limits: ChildLimits;
   /** The staged Node binary, readable by the child's uid. */
   readonly node: string;
+  /** The staged script that each Node process of the child runs first. */
+  readonly preload: string;
   /** The staged bundle directory. */
   readonly bundle: string;
   /** Node's own flags. */
@@ -97,6 +102,7 @@ function buildNamespacedCommand(plan: LaunchPlan): Command {
     ["--dev", "/dev"],
     ["--size", String(limits.tmpBytes), "--tmpfs", "/tmp"],
     ["--ro-bind", plan.node, "/node"],
+    ["--ro-bind", plan.preload, preloadInside],
     ["--ro-bind", plan.bundle, "/app"],
     ["--chdir", "/app"],
     plan.egressSocket ? ["--ro-bind", plan.egressSocket, egressSocketInside] : [],
@@ -119,6 +125,10 @@ function buildNamespacedCommand(plan: LaunchPlan): Command {
     "-u",
     "PWD",
     "/node",
+    ...permissionArgs({
+      read: ["/app", preloadInside, givenDirectory, "/tmp", ...plan.readable],
+      write: ["/tmp"],
+    }),
     ...plan.nodeArgs,
     join("/app", plan.entry),
     ...plan.args,
@@ -134,28 +144,29 @@ function buildNamespacedCommand(plan: LaunchPlan): Command {
       ...program,
     ]),
     env: {},
-    hiddenArgs: Object.entries(plan.env).flatMap(([name, value]) => ["--setenv", name, value]),
+    hiddenArgs: Object.entries(describeEnvironment(plan, preloadInside)).flatMap(([name, value]) => [
+      "--setenv",
+      name,
+      value,
+    ]),
   };
 }
 
 function buildHardenedCommand(plan: LaunchPlan): Command {
   const { limits, tools } = plan;
   const given = plan.files ? [plan.files.directory] : [];
-  const readable = [plan.bundle, ...given, ...plan.readable].map((path) => `--allow-fs-read=${path}`);
-  // A bundle may adapt a stdio server, which is a process of its own.
-  const permission = ["--permission", "--allow-child-process", ...readable];
   return {
     ...asCommand([
       ...dropPrivileges(need(tools, "setpriv"), plan.uid),
       // Meaningful here because the uid is the child's alone.
       ...limitResources(need(tools, "prlimit"), limits, [`--nproc=${limits.processes}`]),
       plan.node,
-      ...permission,
+      ...permissionArgs({ read: [plan.bundle, plan.preload, ...given, ...plan.readable], write: [] }),
       ...plan.nodeArgs,
       join(plan.bundle, plan.entry),
       ...plan.args,
     ]),
-    env: plan.env,
+    env: describeEnvironment(plan, plan.preload),
     hiddenArgs: [],
   };
 }
@@ -171,9 +182,15 @@ function buildPlainCommand(plan: LaunchPlan): Command {
       join(plan.bundle, plan.entry),
       ...plan.args,
     ]),
-    env: plan.env,
+    env: describeEnvironment(plan, plan.preload),
     hiddenArgs: [],
   };
+}
+
+/** NODE_OPTIONS, because it reaches the Node processes and worker threads that the child starts itself. */
+function describeEnvironment({ env }: LaunchPlan, preload: string): Record<string, string> {
+  const options = [quietPermission, `--require ${JSON.stringify(preload)}`, env["NODE_OPTIONS"]];
+  return { ...env, NODE_OPTIONS: options.filter(Boolean).join(" ") };
 }
 
 function giveFiles(files: ChildFiles | undefined): string[][] {

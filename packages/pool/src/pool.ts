@@ -218,7 +218,7 @@ class ProcessPool implements Pool {
   }
 
   async #spawn(spec: ChildSpec, signal: AbortSignal): Promise<SandboxedChild> {
-    const { runtime, slots, cgroups, tools, limits, node, filter } = this.#host;
+    const { runtime, slots, cgroups, tools, limits, node, preload, filter } = this.#host;
     const { log, now } = this.#settings;
     await using resources = new AsyncDisposableStack();
     const slot = slots && this.isolation.parts.ownUid ? resources.use(await slots.acquire()) : undefined;
@@ -236,6 +236,7 @@ class ProcessPool implements Pool {
         tools,
         limits,
         node,
+        preload,
         bundle,
         entry: spec.entry,
         nodeArgs: spec.nodeArgs ?? [],

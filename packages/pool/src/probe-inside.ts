@@ -8,6 +8,8 @@ export interface InsideReport {
   reachesLoopback: boolean;
   readableFiles: string[];
   writableDirectories: string[];
+  /** The same as a shell finds it, which no permission model holds. */
+  byProgram: { hasRun: boolean; readable: string[]; writable: string[] };
   inheritedDescriptors: string[];
   visibleProcesses: number;
   opensUserNamespace: boolean;
@@ -102,6 +104,19 @@ export async function reportFromInside(targets: ProbeTargets): Promise<void> {
   ];
   const writableDirectories = [...directories, process.cwd()].filter(canWrite);
 
+  const script = `for path do
+      x=
+      { read -r x < "$path" || [ -n "$x" ]; } 2>/dev/null && echo "read $path"
+      probe=$path/minimcp-probe-$$
+      { true > "$probe"; } 2>/dev/null && echo "write $path" && rm "$probe"
+    done
+    echo done`;
+  const paths = [...targets.secretFiles, ...directories, process.cwd()];
+  const said = spawnSync("/usr/bin/sh", ["-c", script, "sh", ...paths], { encoding: "utf8" });
+  const findings = (said.stdout ?? "").split("\n");
+  const pathsAfter = (word: string): string[] =>
+    findings.flatMap((line) => (line.startsWith(word) ? [line.slice(word.length)] : []));
+
   // Node's own descriptors are event queues, /dev/null and pipes of which it holds both ends. Anything else above the
   // listener was inherited.
   const descriptors = list("/proc/self/fd")
@@ -129,11 +144,16 @@ export async function reportFromInside(targets: ProbeTargets): Promise<void> {
     reachesLoopback,
     readableFiles: targets.secretFiles.filter(canRead),
     writableDirectories,
+    byProgram: {
+      hasRun: findings.includes("done"),
+      readable: pathsAfter("read "),
+      writable: pathsAfter("write "),
+    },
     inheritedDescriptors,
     visibleProcesses: list("/proc").filter((name) => /^\d+$/.test(name)).length,
     opensUserNamespace: spawnSync("/usr/bin/unshare", ["--user", "/usr/bin/true"], { env: {} }).status === 0,
     // The permission model exists only where it was switched on.
-    nodePermission: Boolean(process.permission) && !process.permission.has("fs.read", "/etc/passwd"),
+    nodePermission: Boolean(process.permission) && !process.permission.has("fs.read", "/usr/bin/env"),
     environment: read("/proc/self/environ")
       .split("\0")
       .filter(Boolean)

@@ -15,6 +15,7 @@ import {
   isRoot,
   makeTestDirectory,
   reachableLevels,
+  runFreelyInside,
   runInside,
 } from "./support/host.ts";
 import { type Owner, startOwner } from "./support/owner.ts";
@@ -80,7 +81,10 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
   });
 
   it("has no capability, no way to gain one, and a filter", async () => {
-    const status = await runInside<string>(socketPath, `return fs.readFileSync("/proc/self/status", "utf8")`);
+    const status = await runFreelyInside<string>(
+      socketPath,
+      `return fs.readFileSync("/proc/self/status", "utf8")`,
+    );
     expect(status).toMatch(/^CapInh:\t0+$/m);
     expect(status).toMatch(/^CapPrm:\t0+$/m);
     expect(status).toMatch(/^CapEff:\t0+$/m);
@@ -103,9 +107,13 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(env).toEqual({
       NODE_ENV: "production",
       MCP_ID: expect.any(String),
+      NODE_OPTIONS: expect.any(String),
       SECRET_LOOKING: "look-for-this",
     });
-    const init = await runInside<string>(socketPath, `return fs.readFileSync("/proc/1/environ", "utf8")`);
+    const init = await runFreelyInside<string>(
+      socketPath,
+      `return fs.readFileSync("/proc/1/environ", "utf8")`,
+    );
     expect(init).not.toContain("SECRET_LOOKING");
     expect(init).not.toContain("HOME");
   });
@@ -120,9 +128,9 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
   });
 
   it("sees its init and itself", async () => {
-    const pids = await runInside(
+    const pids = await runFreelyInside(
       socketPath,
-      `return fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name))`,
+      `return fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name) && name !== String(process.pid))`,
     );
     expect(pids).toEqual(["1", "2"]);
   });
@@ -138,8 +146,8 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
   });
 
   it("finds only the sandbox in the root, and no file of the host outside /usr", async () => {
-    const found = await runInside<string[]>(socketPath, `return fs.readdirSync("/").toSorted()`);
-    expect(found).toEqual(["app", "bin", "dev", "lib", "lib64", "node", "proc", "tmp", "usr"]);
+    const found = await runFreelyInside<string[]>(socketPath, `return fs.readdirSync("/").toSorted()`);
+    expect(found).toEqual(["app", "bin", "dev", "lib", "lib64", "node", "preload.cjs", "proc", "tmp", "usr"]);
     const paths = [
       "/etc/shadow",
       "/etc/passwd",
@@ -151,7 +159,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
       process.cwd(),
       socketPath,
     ];
-    const readable = await runInside(
+    const readable = await runFreelyInside(
       socketPath,
       `return ${JSON.stringify(paths)}.filter((path) => fs.existsSync(path))`,
     );
@@ -159,7 +167,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
   });
 
   it("writes to /tmp and nowhere else", async () => {
-    const writable = await runInside(
+    const writable = await runFreelyInside(
       socketPath,
       `const found = [];
        const visit = (path) => {
@@ -224,7 +232,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
   });
 
   it("gains nothing from a set-uid program", async () => {
-    const uid = await runInside(
+    const uid = await runFreelyInside(
       socketPath,
       `const found = ["/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd"].find((path) => fs.existsSync(path) && fs.statSync(path).mode & 0o4000);
        if (!found) return process.getuid();
@@ -234,6 +242,41 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
        catch { return process.getuid() } finally { child.kill("SIGKILL") }`,
     );
     expect(uid).toBe(expectedUid);
+  });
+
+  it("is refused by Node what it has no need of, though the sandbox shows it", async () => {
+    const paths = ["/usr/bin/env", "/proc/1/environ", "/proc/self/maps", "/dev/null"];
+    const read = `return ${JSON.stringify(paths)}.map((path) => {
+      try { fs.closeSync(fs.openSync(path)); return "read" } catch (error) { return error.code }
+    })`;
+    expect(await runInside(socketPath, read)).toEqual(paths.map(() => "ERR_ACCESS_DENIED"));
+    expect(await runFreelyInside(socketPath, read)).toEqual(paths.map(() => "read"));
+    expect(await runInside(socketPath, `return fs.existsSync("/usr/bin/env")`)).toBe(false);
+    const refused = await runInside(
+      socketPath,
+      `const attempt = (action) => { try { action(); return "done" } catch (error) { return error.code } };
+       return [
+         attempt(() => process.dlopen({ exports: {} }, "/app/addon.node")),
+         attempt(() => process.getBuiltinModule("node:inspector").open(0)),
+         attempt(() => new (process.getBuiltinModule("node:wasi").WASI)({ version: "preview1" })),
+       ]`,
+    );
+    expect(refused).toEqual(["ERR_DLOPEN_DISABLED", "ERR_ACCESS_DENIED", "ERR_ACCESS_DENIED"]);
+  });
+
+  it("is held by Node's permissions in what it starts under Node too, and in worker threads", async () => {
+    const script = `try { require("node:fs").openSync("/usr/bin/env"); report("read") } catch (error) { report(error.code) }`;
+    const outcomes = await runInside(
+      socketPath,
+      `const { Worker } = process.getBuiltinModule("node:worker_threads");
+       const script = ${JSON.stringify(script)};
+       const child = (env) => spawnSync(process.execPath, ["-e", "const report = (text) => process.stdout.write(text);" + script], { env, encoding: "utf8" });
+       const started = [child(process.env), child({})];
+       const thread = new Worker("const report = (text) => require('node:worker_threads').parentPort.postMessage(text);" + script, { eval: true, resourceLimits: { codeRangeSizeMb: 16 } });
+       const posted = await new Promise((resolve, reject) => thread.once("message", resolve).once("error", reject));
+       return [...started.map(({ stdout }) => stdout), posted]`,
+    );
+    expect(outcomes).toEqual(Array(3).fill("ERR_ACCESS_DENIED"));
   });
 
   it("runs WebAssembly and fetch within its limits", async () => {
@@ -310,7 +353,7 @@ describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a chi
        }`,
     );
     expect(seen).toEqual({
-      env: { NODE_ENV: "production", MCP_ID: "hard", DECLARED: "1" },
+      env: { NODE_ENV: "production", MCP_ID: "hard", NODE_OPTIONS: expect.any(String), DECLARED: "1" },
       uid: child.uid,
       groups: [child.uid],
       read: "ERR_ACCESS_DENIED",

@@ -18,7 +18,7 @@ describe("the level of a host", () => {
       noNewPrivileges: level !== "none",
       ownUid: level === "strict" || level === "hardened",
       limits: true,
-      nodePermission: level === "hardened",
+      nodePermission: level !== "none",
       network: isNamespaced ? "none" : "host",
       cgroup: "none",
     });

@@ -15,7 +15,7 @@ async function leftovers(pool: Pool): Promise<string[]> {
     ...pool.children().map((child) => child.id),
     ...(await readdir(join(pool.directory, "s"))),
     ...(await readdir(join(pool.directory, "f"))),
-    ...(await readdir(join(pool.directory, "t"))).filter((name) => !["filter", "probe"].includes(name)),
+    ...(await readdir(join(pool.directory, "t"))).filter((name) => name !== "probe"),
   ];
 }
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { bundles } from "@minimcp/connectors";
+import { nodePreload, permissionArgs, quietPermission } from "@minimcp/pool";
 
 // @boundaries-ignore A broker in front of a recorded upstream: what its own tests have.
 import { type Egress, openEgress } from "../../../packages/gateway/test/egress-harness.ts";
@@ -21,8 +22,11 @@ export const hasSandbox = existsSync(bwrap);
 export interface Sandbox extends AsyncDisposable {
   egress: Egress;
   /** What a worker tells the programs inside. */
-  env: { MCP_EGRESS_SOCKET: string; MCP_EGRESS_CA_FILE: string };
-  /** The command line that runs another one inside: no network, and of the host only what packages need to be read. */
+  env: { MCP_EGRESS_SOCKET: string; MCP_EGRESS_CA_FILE: string; NODE_OPTIONS: string };
+  /**
+   * The command line that runs one of Node's inside: no network, of the host only what packages need to be read, and Node's
+   * permission model as the pool has it.
+   */
   wrap: (commandLine: readonly string[], bundle: string) => readonly [string, ...string[]];
 }
 
@@ -46,6 +50,7 @@ export async function openSandbox(
   const { socketPath, caCertificate } = egress.broker;
   const files: [inside: string, content: string][] = [
     ["/run/mcp/ca.pem", caCertificate],
+    ["/run/mcp/preload.cjs", nodePreload],
     ...Object.entries(filesFor(egress)),
   ];
   const binds: string[] = [];
@@ -54,8 +59,8 @@ export async function openSandbox(
     await writeFile(path, content);
     binds.push("--ro-bind", path, inside);
   }
-  const tests = join(root, "test/third-party");
-  const shown = hasPackages ? ["--ro-bind", packages, packages, "--ro-bind", tests, tests] : [];
+  const shown = hasPackages ? [packages, join(root, "test/third-party")] : [];
+  const permission = permissionArgs({ read: ["/app", "/run/mcp", "/tmp", ...shown], write: ["/tmp"] });
   const start = `--unshare-all --unshare-user --disable-userns --ro-bind /usr /usr --symlink usr/lib /lib
     --symlink usr/lib64 /lib64 --symlink usr/bin /bin --proc /proc --dev /dev --tmpfs /tmp --chdir /app
     --ro-bind ${process.execPath} ${process.execPath}
@@ -64,18 +69,24 @@ export async function openSandbox(
   const resources = stack.move();
   return {
     egress,
-    env: { MCP_EGRESS_SOCKET: "/run/mcp/egress.sock", MCP_EGRESS_CA_FILE: "/run/mcp/ca.pem" },
-    wrap: (commandLine, bundle) => [
+    env: {
+      MCP_EGRESS_SOCKET: "/run/mcp/egress.sock",
+      MCP_EGRESS_CA_FILE: "/run/mcp/ca.pem",
+      NODE_OPTIONS: `${quietPermission} --require /run/mcp/preload.cjs`,
+    },
+    wrap: ([node = process.execPath, ...args], bundle) => [
       bwrap,
       "--ro-bind",
       bundle,
       "/app",
       ...start,
       // Behind the sandbox's own /tmp, which would hide a repository that lies there.
-      ...shown,
+      ...shown.flatMap((path) => ["--ro-bind", path, path]),
       ...binds,
       ...end,
-      ...commandLine,
+      node,
+      ...permission,
+      ...args,
     ],
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
@@ -92,9 +103,9 @@ export async function runWithPreload(
   const { stdout } = await promisify(execFile)(file, rest, {
     timeout: 60_000,
     env: {
-      NODE_OPTIONS: "--require /app/preload.cjs",
-      NODE_EXTRA_CA_CERTS: sandbox.env.MCP_EGRESS_CA_FILE,
       ...sandbox.env,
+      NODE_OPTIONS: `${sandbox.env.NODE_OPTIONS} --require /app/preload.cjs`,
+      NODE_EXTRA_CA_CERTS: sandbox.env.MCP_EGRESS_CA_FILE,
       ...env,
     },
   });

@@ -15,6 +15,8 @@ export interface Settings {
   port: number | null;
   /** Null for a server that calls nobody. */
   egress: Egress | null;
+  /** NODE_OPTIONS of every Node process of the sandbox. */
+  nodeOptions: string | undefined;
   /** What the server's type declares for its environment. */
   declared: Readonly<Record<string, string>>;
 }
@@ -23,7 +25,7 @@ export interface Settings {
 export function readSettings(argv: readonly string[], environment: SandboxEnvironment): Settings {
   const [command, ...args] = argv;
   if (command === undefined) throw new Error("Usage: server.js <script or program> [argument…]");
-  const { egressSocket, caFile, runtime, declared } = environment;
+  const { egressSocket, caFile, runtime, nodeOptions, declared } = environment;
   if (runtime !== "node" && runtime !== "other") {
     throw new Error(`MCP_RUNTIME is "node" or "other", not ${JSON.stringify(runtime)}`);
   }
@@ -36,7 +38,7 @@ export function readSettings(argv: readonly string[], environment: SandboxEnviro
   }
   const egress =
     egressSocket === undefined || caFile === undefined ? null : { socketPath: egressSocket, caFile };
-  return { command, args, runtime, port, egress, declared };
+  return { command, args, runtime, port, egress, nodeOptions, declared };
 }
 
 /**
@@ -50,12 +52,15 @@ const serverHeapMib = 256;
  * @param forwarder for a program that is not Node's; null where there is no egress
  */
 export function planLaunch(settings: Settings, bundle: string, forwarder: Forwarder | null): Launch {
-  const { command, args, runtime, port, egress, declared } = settings;
+  const { command, args, runtime, port, egress, nodeOptions, declared } = settings;
   // After what the type declares: a declaration cannot lead round the broker by mistake.
   const env = {
     ...declared,
+    ...(nodeOptions !== undefined && { NODE_OPTIONS: nodeOptions }),
     ...(port !== null && { PORT: String(port) }),
-    ...(egress && runtime === "node" && nodeEgressEnvironment(egress, join(bundle, "preload.cjs"))),
+    ...(egress &&
+      runtime === "node" &&
+      nodeEgressEnvironment(egress, join(bundle, "preload.cjs"), nodeOptions)),
     ...(egress && forwarder && proxyEgressEnvironment(egress, forwarder)),
   };
   if (runtime === "node") {

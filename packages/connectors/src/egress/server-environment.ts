@@ -11,11 +11,16 @@ export interface Egress {
  * What a server that runs under Node has to have in its environment to reach its upstream through the broker.
  *
  * @param preload absolute path of the bundled `preload.ts`
+ * @param nodeOptions what every Node process of the sandbox is started with besides
  */
-export function nodeEgressEnvironment(egress: Egress, preload: string): Record<string, string> {
+export function nodeEgressEnvironment(
+  egress: Egress,
+  preload: string,
+  nodeOptions: string | undefined,
+): Record<string, string> {
   return {
     // Not an argument of Node: this way it reaches the Node processes that the server starts itself.
-    NODE_OPTIONS: `--require ${JSON.stringify(preload)}`,
+    NODE_OPTIONS: [nodeOptions, `--require ${JSON.stringify(preload)}`].filter(Boolean).join(" "),
     NODE_EXTRA_CA_CERTS: egress.caFile,
     MCP_EGRESS_SOCKET: egress.socketPath,
   };
