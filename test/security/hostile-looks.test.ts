@@ -98,17 +98,10 @@ describe.each(situations)("a hostile server at $level", (situation) => {
   test.runIf(hasNamespaces)(
     "ISO-8: sees no home, no configuration and no socket of the host at all",
     async () => {
-      const paths = [
-        "/etc",
-        "/home",
-        "/root",
-        "/var",
-        "/srv",
-        "/sys",
-        "/run/docker.sock",
-        "/var/run/docker.sock",
-      ];
+      const paths = ["/home", "/root", "/var", "/srv", "/sys", "/run/docker.sock", "/var/run/docker.sock"];
       expect(await attack(attacker, "listDirectories", { paths })).toEqual([]);
+      const accounts = await attack<{ value: string }[]>(attacker, "readFiles", { paths: ["/etc/passwd"] });
+      expect(accounts.map(({ value }) => value.split(":")[0])).toEqual(["mcp"]);
       expect(await attack(attacker, "listDirectories", { paths: ["/run", "/run/mcp"] })).toEqual([
         "/run",
         "/run/mcp",
@@ -154,6 +147,9 @@ describe.each(situations)("a hostile server at $level", (situation) => {
           "/node",
           "/usr/bin/x",
           "/run/mcp/x",
+          "/etc/hosts",
+          "/etc/x",
+          "/preload.cjs",
           "/x",
           "/dev/x",
           "/proc/sys/kernel/core_pattern",

@@ -3,6 +3,7 @@ import { join } from "node:path";
 
 import { type Cgroups, findDelegatedCgroup, openCgroups } from "./cgroup.ts";
 import type { ChildLimits } from "./limits.ts";
+import { stageEtcByUid } from "./etc.ts";
 import { defaultLimits } from "./limits.ts";
 import { nodePreload } from "./prepare-node.ts";
 import { type RuntimeDirectory, openRuntimeDirectory } from "./runtime-directory.ts";
@@ -39,6 +40,8 @@ export interface Host extends AsyncDisposable {
   readonly preload: string;
   /** Path of the staged system call filter; undefined on an architecture that has none. */
   readonly filter: string | undefined;
+  /** Stages the /etc of a child by the uid that is its alone, where it has one. */
+  readonly stageEtc: (uid: number | undefined) => Promise<string>;
   /** Undefined where the worker cannot change to another uid. */
   readonly slots: UidSlots | undefined;
   readonly cgroups: Cgroups | undefined;
@@ -62,6 +65,7 @@ export async function openHost(options: HostOptions): Promise<Host> {
     node,
     preload,
     filter,
+    stageEtc: stageEtcByUid(runtime),
     slots,
     cgroups,
     [Symbol.asyncDispose]: () => acquired.disposeAsync(),

@@ -87,6 +87,7 @@ async function probeLevel(
 ): Promise<Probe> {
   const { runtime, slots, limits, tools, node, preload, filter } = host;
   await using resources = new AsyncDisposableStack();
+  const isNamespaced = level === "strict" || level === "contained";
   const needsSlot = level === "strict" || level === "hardened";
   if (needsSlot && !slots) return { failures: ["setpriv is not installed"] };
   const slot = needsSlot && slots ? resources.use(await slots.acquire()) : undefined;
@@ -99,7 +100,7 @@ async function probeLevel(
   await once(loopback.listen(0, "127.0.0.1"), "listening");
   const targets: ProbeTargets = {
     loopbackPort: portOf(loopback),
-    secretFiles: [canary, "/etc/passwd"],
+    secretFiles: [canary, "/etc/hostname"],
   };
 
   let output: string;
@@ -118,6 +119,7 @@ async function probeLevel(
         args: [JSON.stringify(targets)],
         env: { NODE_ENV: "production", MCP_ID: "probe" },
         uid: slot?.uid,
+        etc: isNamespaced ? await host.stageEtc(slot?.uid) : undefined,
         filter,
         readable: ["/proc"],
       },

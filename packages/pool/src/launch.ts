@@ -37,6 +37,8 @@ export interface LaunchPlan {
   readonly env: Readonly<Record<string, string>>;
   /** The slot uid; present exactly at the levels that have one. */
   readonly uid?: number | undefined;
+  /** The staged /etc; present exactly inside namespaces. */
+  readonly etc?: string | undefined;
   readonly egressSocket?: string | undefined;
   /** Read-only files besides the bundle. */
   readonly files?: ChildFiles | undefined;
@@ -98,6 +100,7 @@ function buildNamespacedCommand(plan: LaunchPlan): Command {
     ["--symlink", "usr/lib", "/lib"],
     ["--symlink", "usr/lib64", "/lib64"],
     ["--symlink", "usr/bin", "/bin"],
+    plan.etc ? ["--ro-bind", plan.etc, "/etc"] : [],
     ["--proc", "/proc"],
     ["--dev", "/dev"],
     ["--size", String(limits.tmpBytes), "--tmpfs", "/tmp"],

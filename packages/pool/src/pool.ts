@@ -227,6 +227,7 @@ class ProcessPool implements Pool {
     const files = spec.files
       ? resources.use(await stageFiles(this.#filesOf(spec.id), spec.files, slot?.uid))
       : undefined;
+    const etc = this.isolation.parts.namespaces ? await this.#host.stageEtc(slot?.uid) : undefined;
     const cgroup = cgroups && resources.use(await cgroups.create(spec.id, limits));
     const listener = resources.use(await bindListener(runtime.sockets, String(this.#socketCount++)));
     signal.throwIfAborted();
@@ -243,6 +244,7 @@ class ProcessPool implements Pool {
         args: spec.args ?? [],
         env: { ...spec.env, NODE_ENV: "production", MCP_ID: spec.id },
         uid: slot?.uid,
+        etc,
         egressSocket: spec.egressSocket,
         files,
         cgroup: cgroup?.path,

@@ -147,10 +147,22 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
 
   it("finds only the sandbox in the root, and no file of the host outside /usr", async () => {
     const found = await runFreelyInside<string[]>(socketPath, `return fs.readdirSync("/").toSorted()`);
-    expect(found).toEqual(["app", "bin", "dev", "lib", "lib64", "node", "preload.cjs", "proc", "tmp", "usr"]);
+    expect(found).toEqual([
+      "app",
+      "bin",
+      "dev",
+      "etc",
+      "lib",
+      "lib64",
+      "node",
+      "preload.cjs",
+      "proc",
+      "tmp",
+      "usr",
+    ]);
     const paths = [
       "/etc/shadow",
-      "/etc/passwd",
+      "/etc/hostname",
       "/root",
       "/home",
       "/run",
@@ -166,6 +178,35 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(readable).toEqual([]);
   });
 
+  it("finds in /etc nobody but itself, and its home is /tmp", async () => {
+    const etc = await runFreelyInside(
+      socketPath,
+      `return Object.fromEntries(fs.readdirSync("/etc").map((name) => [name, fs.readFileSync("/etc/" + name, "utf8")]))`,
+    );
+    expect(etc).toEqual({
+      hosts: "127.0.0.1 localhost\n::1 localhost\n",
+      passwd: `mcp:x:${expectedUid}:${expectedUid}::/tmp:/usr/sbin/nologin\n`,
+      group: `mcp:x:${expectedUid}:\n`,
+    });
+    const os = await runInside(
+      socketPath,
+      `const os = process.getBuiltinModule("node:os"); return { home: os.homedir(), ...os.userInfo() }`,
+    );
+    expect(os).toMatchObject({ home: "/tmp", homedir: "/tmp", username: "mcp", uid: expectedUid });
+  });
+
+  it("resolves localhost by Node and by a program, and no other name", async () => {
+    const names = await runInside(
+      socketPath,
+      `const { lookup } = process.getBuiltinModule("node:dns").promises;
+       const addresses = await Promise.all([4, 6].map((family) => lookup("localhost", { family })));
+       const other = await lookup("example.com").catch((error) => error.code);
+       const byProgram = spawnSync("/usr/bin/getent", ["hosts", "localhost"]).status;
+       return { addresses: addresses.map(({ address }) => address), other, byProgram }`,
+    );
+    expect(names).toEqual({ addresses: ["127.0.0.1", "::1"], other: "EAI_AGAIN", byProgram: 0 });
+  });
+
   it("writes to /tmp and nowhere else", async () => {
     const writable = await runFreelyInside(
       socketPath,
@@ -175,7 +216,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
          for (const entry of fs.readdirSync(path, { withFileTypes: true }))
            if (entry.isDirectory()) try { visit(path + "/" + entry.name) } catch {}
        };
-       for (const path of ["/app", "/dev", "/tmp"]) visit(path);
+       for (const path of ["/app", "/dev", "/etc", "/tmp"]) visit(path);
        for (const path of ["/", "/usr", "/usr/bin", "/proc", "/proc/sys/kernel"])
          try { fs.writeFileSync(path + "/probe", ""); found.push(path) } catch {}
        return found;`,
