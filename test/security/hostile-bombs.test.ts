@@ -29,17 +29,20 @@ describe.each(situations)("a hostile server at $level", (situation) => {
   const isCounted = level !== "none";
   const resources = new AsyncDisposableStack();
   let worker: SandboxWorker;
+  /** Its children may take the processor for as long as the product lets them: memory is the limit that they are to meet. */
+  let patient: SandboxWorker;
   beforeAll(async () => {
     worker = resources.use(await startSandboxWorker(situation, { limits }));
+    patient = resources.use(await startSandboxWorker(situation));
   });
   afterAll(() => resources.disposeAsync());
 
   test.each(["heapBomb", "bufferBomb"])(
     "RES-1: a %s ends less than a tenth above its limit, with the reason `memory`",
     async (name) => {
-      const bomber = await worker.start({ id: name });
+      const bomber = await patient.start({ id: name });
       void attack(bomber, name).catch(() => {});
-      const { exit, output } = await worker.ended(name);
+      const { exit, output } = await patient.ended(name);
       expect(exit).toMatchObject({ cause: "crashed", limit: "memory" });
       const reached = output.flatMap((line) => Number(/^MB (\d+)$/.exec(line)?.[1] ?? 0));
       expect(Math.max(...reached)).toBeGreaterThan(200);
@@ -48,25 +51,25 @@ describe.each(situations)("a hostile server at $level", (situation) => {
   );
 
   test("RES-1: one that swallows each refusal, or shares its memory out among processes, ends with the reason `memory`", async () => {
-    const stubborn = await worker.start({ id: "stubborn" });
+    const stubborn = await patient.start({ id: "stubborn" });
     void attack(stubborn, "bufferBomb", { isStubborn: true }).catch(() => {});
-    expect((await worker.ended("stubborn")).exit.limit).toBe("memory");
-    const tree = await worker.start({ id: "tree" });
+    expect((await patient.ended("stubborn")).exit.limit).toBe("memory");
+    const tree = await patient.start({ id: "tree" });
     await attack(tree, "treeBomb", { processes: 8, megabytes: 100 });
-    expect((await worker.ended("tree")).exit.limit).toBe("memory");
+    expect((await patient.ended("tree")).exit.limit).toBe("memory");
   });
 
   test("memory that processes share is counted once", async () => {
-    const sharing = await worker.start({ id: "sharing" });
+    const sharing = await patient.start({ id: "sharing" });
     await attack(sharing, "sharedMemory", { processes: 4, megabytes: 200 });
     const sees = Promise.race([
-      worker.ended("sharing"),
+      patient.ended("sharing"),
       // Two looks of the watch at least, which come once a second, and then ten times to one so large.
       delay(2_500, "lives"),
     ]);
     expect(await sees).toBe("lives");
-    worker.stop("sharing");
-    expect((await worker.ended("sharing")).exit).toMatchObject({ cause: "stopped" });
+    patient.stop("sharing");
+    expect((await patient.ended("sharing")).exit).toMatchObject({ cause: "stopped" });
   });
 
   test("RES-4: a busy loop in several processes is held down to its share, then ends with the reason `cpu`", async () => {
@@ -102,12 +105,23 @@ describe.each(situations)("a hostile server at $level", (situation) => {
     expect((await bombing).refused).toBe("EAGAIN");
   });
 
-  test.runIf(isCounted)("RES-3: a hundred threads are not given", async () => {
-    const bomber = await worker.start({ id: "threads" });
-    // A thread that cannot be started ends Node at some levels; the worker goes on either way.
-    const started = await attack<number>(bomber, "threadBomb").catch(() => 0);
-    expect(started).toBeLessThan(64);
-    expect((await worker.start({ id: "after-threads" })).pid).toBeGreaterThan(0);
+  test("RES-3: eight ordinary threads at a time do their work", async () => {
+    const threaded = await patient.start({ id: "threaded" });
+    const sums = await attack<number[]>(threaded, "threads", { count: 8 });
+    expect(sums).toHaveLength(8);
+    expect(new Set(sums).size).toBe(1);
+    patient.stop("threaded");
+    expect((await patient.ended("threaded")).exit.cause).toBe("stopped");
+  });
+
+  test("RES-3: a hundred threads are not given: whoever starts them ends, and the worker goes on", async () => {
+    const bomber = await patient.start({ id: "threads" });
+    await expect(attack(bomber, "threadBomb")).rejects.toThrow(/socket hang up|ECONNRESET/);
+    const { exit } = await patient.ended("threads");
+    expect(exit.cause).toBe("crashed");
+    // Of several threads that V8 refuses at once, one may tear Node down before another has said why.
+    expect([undefined, "memory"]).toContain(exit.limit);
+    expect((await patient.start({ id: "after-threads" })).pid).toBeGreaterThan(0);
   });
 
   test("RES-5: five thousand open files are refused inside", async () => {

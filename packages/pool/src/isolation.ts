@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { type Host, type HostOptions, openHost } from "./host.ts";
 import type { IsolationLevel } from "./isolation-level.ts";
 import { spawnChild } from "./launch.ts";
+import { dataBytesOf } from "./limits.ts";
 import { bindListener } from "./listener.ts";
 import { PoolError } from "./pool-error.ts";
 import { signalProcess } from "./processes.ts";
@@ -240,7 +241,7 @@ function seesOnlyItself(report: InsideReport): boolean {
 
 function hasLimits(report: InsideReport, { limits }: Host): boolean {
   return (
-    report.limits["Max data size"] === String(limits.dataBytes) &&
+    report.limits["Max data size"] === String(dataBytesOf(limits)) &&
     report.limits["Max open files"] === String(limits.openFiles) &&
     report.limits["Max file size"] === String(limits.fileBytes) &&
     report.limits["Max core file size"] === "0"

@@ -7,7 +7,7 @@ import { Duplex } from "node:stream";
 import { enterCgroup } from "./cgroup.ts";
 import type { ChildFiles } from "./child-files.ts";
 import type { IsolationLevel } from "./isolation-level.ts";
-import type { ChildLimits } from "./limits.ts";
+import { type ChildLimits, dataBytesOf } from "./limits.ts";
 import { permissionArgs, quietPermission } from "./node-permission.ts";
 import type { Tools } from "./tools.ts";
 
@@ -210,12 +210,12 @@ function dropPrivileges(setpriv: string, uid: number | undefined): string[] {
 }
 
 function limitResources(prlimit: string, limits: ChildLimits, more: readonly string[] = []): string[] {
-  const { openFiles, dataBytes, fileBytes } = limits;
+  const { openFiles, fileBytes } = limits;
   return [
     prlimit,
     `--nofile=${openFiles}`,
     "--core=0",
-    `--data=${dataBytes}`,
+    `--data=${dataBytesOf(limits)}`,
     `--fsize=${fileBytes}`,
     ...more,
     "--",

@@ -5,12 +5,6 @@ export type Limit = "memory" | "cpu";
 export interface ChildLimits {
   /** Resident memory of all its processes together, in bytes. What they share is counted once. */
   memoryBytes: number;
-  /**
-   * Private writable memory of a process in bytes (RLIMIT_DATA). V8's code range counts, so Node 24 dies at start below
-   * about 600 MB. The default lets one have about 497 MB, and with the pages of its files, which do not count, about
-   * 550 MB resident however late the watch looks. RLIMIT_AS would break WebAssembly and with it `fetch`.
-   */
-  dataBytes: number;
   /** Cores that it may keep busy: 0.5 is half of one. More is fine for as long as `cpuWindowMs` lets it be. */
   cpuCores: number;
   /**
@@ -32,7 +26,6 @@ export interface ChildLimits {
 
 export const defaultLimits: ChildLimits = {
   memoryBytes: 512 * 1024 * 1024,
-  dataBytes: 1056 * 1024 * 1024,
   cpuCores: 0.5,
   cpuWindowMs: 60_000,
   openFiles: 1024,
@@ -41,3 +34,19 @@ export const defaultLimits: ChildLimits = {
   processes: 64,
   logBytes: 1024 * 1024,
 };
+
+/**
+ * Private writable memory that a Node process has before a server takes any, in bytes: 512 MB of addresses for the main
+ * thread's code, which V8 reserves whole and no flag of Node 24 makes smaller, and the stacks of Node's own threads. That of
+ * a worker thread can be set, and the preload does.
+ */
+const runtimeDataBytes = (512 + 32) * 1024 * 1024;
+
+/**
+ * RLIMIT_DATA of a process, by which the kernel refuses it memory however late the watch looks: at the default, one gets
+ * about 497 MB, and with the pages of its files, which do not count, comes to about 550 MB resident. RLIMIT_AS would break
+ * WebAssembly and with it `fetch`.
+ */
+export function dataBytesOf({ memoryBytes }: Pick<ChildLimits, "memoryBytes">): number {
+  return memoryBytes + runtimeDataBytes;
+}

@@ -14,6 +14,17 @@ function prepareNode(): void {
     }
   };
 
+  // By default V8 reserves 512 MB of addresses for the code of each thread. They count as memory that it has, so the first
+  // one would end the process at its limit. This is several times what JIT compilation of one server comes to.
+  const codeRangeSizeMb = 16;
+  const threads = process.getBuiltinModule("node:worker_threads");
+  threads.Worker = class Worker extends threads.Worker {
+    constructor(...[script, options]: ConstructorParameters<typeof threads.Worker>) {
+      super(script, { ...options, resourceLimits: { codeRangeSizeMb, ...options?.resourceLimits } });
+    }
+  };
+
+  // For `import { Worker } from "node:worker_threads"`.
   syncBuiltinESMExports();
 }
 

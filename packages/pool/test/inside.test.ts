@@ -313,11 +313,26 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
        const script = ${JSON.stringify(script)};
        const child = (env) => spawnSync(process.execPath, ["-e", "const report = (text) => process.stdout.write(text);" + script], { env, encoding: "utf8" });
        const started = [child(process.env), child({})];
-       const thread = new Worker("const report = (text) => require('node:worker_threads').parentPort.postMessage(text);" + script, { eval: true, resourceLimits: { codeRangeSizeMb: 16 } });
+       const thread = new Worker("const report = (text) => require('node:worker_threads').parentPort.postMessage(text);" + script, { eval: true });
        const posted = await new Promise((resolve, reject) => thread.once("message", resolve).once("error", reject));
        return [...started.map(({ stdout }) => stdout), posted]`,
     );
     expect(outcomes).toEqual(Array(3).fill("ERR_ACCESS_DENIED"));
+  });
+
+  it("starts worker threads from ESM, from threads and in what it starts under Node", async () => {
+    const nested = `import { parentPort, Worker } from "node:worker_threads";
+      const inner = new Worker("require('node:worker_threads').parentPort.postMessage('inner')", { eval: true });
+      inner.once("message", (text) => parentPort.postMessage("outer of " + text));`;
+    const program = `new (require("node:worker_threads").Worker)("console.log('a thread')", { eval: true })`;
+    const said = await runInside(
+      socketPath,
+      `const { Worker } = process.getBuiltinModule("node:worker_threads");
+       const outer = new Worker(new URL("data:text/javascript," + encodeURIComponent(${JSON.stringify(nested)})));
+       const posted = await new Promise((resolve, reject) => outer.once("message", resolve).once("error", reject));
+       return [posted, spawnSync(process.execPath, ["-e", ${JSON.stringify(program)}], { encoding: "utf8" }).stdout]`,
+    );
+    expect(said).toEqual(["outer of inner", "a thread\n"]);
   });
 
   it("runs WebAssembly and fetch within its limits", async () => {
