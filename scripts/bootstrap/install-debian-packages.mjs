@@ -1,23 +1,22 @@
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 
 import { runLogged } from "./run-logged.mjs";
 
-/** What the tests drive besides npm packages: the program that tells whether it is there, and its Debian packages. */
+/** What the tests drive besides npm packages: what tells whether it is there, and its Debian packages. */
 const wanted = [
-  { program: "bwrap", debianPackages: ["bubblewrap"] },
-  { program: "chromium", debianPackages: ["chromium", "fonts-dejavu-core"] },
+  { isThere: () => isOnPath("bwrap"), debianPackages: ["bubblewrap"] },
+  { isThere: () => isOnPath("chromium"), debianPackages: ["chromium", "fonts-dejavu-core"] },
+  { isThere: hasFaketime, debianPackages: ["libfaketime"] },
 ];
 
 /**
  * Installs the Debian packages that tests use, where that is possible without asking; else names them. Tests that
- * need a missing program tell so themselves.
+ * need what is missing tell so themselves.
  */
 export async function installDebianPackages() {
-  const missing = wanted
-    .filter(({ program }) => !isOnPath(program))
-    .flatMap(({ debianPackages }) => debianPackages);
+  const missing = wanted.filter(({ isThere }) => !isThere()).flatMap(({ debianPackages }) => debianPackages);
   if (missing.length === 0) return;
   const names = missing.join(" ");
   if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version") || !isOnPath("apt-get")) {
@@ -44,6 +43,13 @@ export async function installDebianPackages() {
 function aptGet(logName, args) {
   const options = ["--quiet", "--option=DPkg::Lock::Timeout=60"];
   return runLogged(logName, "apt-get", [...options, ...args], { DEBIAN_FRONTEND: "noninteractive" });
+}
+
+/** A library without a program: it lies in the directory of the machine's architecture. */
+function hasFaketime() {
+  return (
+    existsSync("/usr/lib") && readdirSync("/usr/lib").some((name) => existsSync(`/usr/lib/${name}/faketime`))
+  );
 }
 
 /** @param {string} program */

@@ -8,6 +8,7 @@ import {
   openInstanceKey,
   parseKeyring,
   registerNode,
+  releaseLeases,
 } from "@minimcp/core";
 import { type Database, DatabaseQueryFailed, openDatabase } from "@minimcp/db";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -97,15 +98,11 @@ test("the node that holds an instance gets its key, which leaves one audit event
   expect(await usesOf(keyId)).toEqual([event]);
   const view = await query(product.api.url, "apiKey.get", { id: keyId }, { token: ada.token });
   expect(Math.abs(view.data.lastUsedAt.getTime() - Date.now())).toBeLessThan(30_000);
-  await run(
-    product.database.ownerUrl,
-    "update instances set lease_until = now() - interval '1 s' where id = $1",
-    [lease.instanceId],
-  );
+  await releaseLeases(db, node, [lease.instanceId]);
   const again = (await claimInstances(db, node, 50)).find(
     ({ instanceId }) => instanceId === lease.instanceId,
   );
-  if (again === undefined) throw new Error("its lease had run out");
+  if (again === undefined) throw new Error("it had been let go of");
   const next = { instanceId: again.instanceId, fence: again.fence };
   await openInstanceKey(db, node, next, vault);
   expect(await usesOf(keyId)).toEqual([event, { ...event, new_value: next }]);

@@ -35,9 +35,13 @@ export interface Deployment extends AsyncDisposable {
   runtime: TestRuntime;
   /** Where the API says that MCP clients connect: the port that the first worker gets. */
   gatewayUrl: string;
-  startApi(): Promise<RunningProcess>;
-  /** @param node whose home and port it has; a worker of the same name is the same node */
-  startWorker(node?: string): Promise<RunningProcess>;
+  /** @param environment what it gets besides, such as the clock of another host */
+  startApi(environment?: Record<string, string>): Promise<RunningProcess>;
+  /**
+   * @param node whose home and port it has; a worker of the same name is the same node
+   * @param environment what it gets besides
+   */
+  startWorker(node?: string, environment?: Record<string, string>): Promise<RunningProcess>;
 }
 
 const startTimeoutMs = 30_000;
@@ -83,7 +87,7 @@ export async function makeDeployment(database: DatabaseUrls): Promise<Deployment
     database,
     runtime,
     gatewayUrl,
-    startApi: async () =>
+    startApi: async (environment) =>
       await start(main.api, {
         // The same for its successor: the address is in the tokens that it issues.
         API_PORT: await portOf("api"),
@@ -91,8 +95,9 @@ export async function makeDeployment(database: DatabaseUrls): Promise<Deployment
         INSTANCES_PER_USER: "1000",
         ...(await writeSecret("MASTER_KEY", testMasterKey)),
         ...(await writeSecret("DATABASE_URL_API", database.apiUrl)),
+        ...environment,
       }),
-    startWorker: async (node = "first") => {
+    startWorker: async (node = "first", environment = {}) => {
       await mkdir(join(home, node), { recursive: true });
       return await start(main.worker, {
         MINIMCP_HOME: join(home, node),
@@ -101,6 +106,7 @@ export async function makeDeployment(database: DatabaseUrls): Promise<Deployment
         INSTANCES_PER_NODE: "1000",
         ...(await writeSecret("MASTER_KEY", testMasterKey)),
         ...(await writeSecret("DATABASE_URL_WORKER", database.workerUrl)),
+        ...environment,
       });
     },
     [Symbol.asyncDispose]: () => acquired.disposeAsync(),

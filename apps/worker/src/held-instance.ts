@@ -35,6 +35,8 @@ const maxAttempts = 5;
 const graceMs = 500;
 /** Node's timers hold 31 bits; a longer wait is set again when it fires. */
 const maxTimerMs = 2 ** 31 - 1;
+/** Two clocks that are both right drift apart by less from one look at the deadline to the next. */
+const driftMs = 1_000;
 
 /**
  * One instance in the hands of this node: its child, its deadline and its end. Ending is the abort of one signal, and
@@ -52,7 +54,9 @@ export class HeldInstance {
   readonly #ended = new AbortController();
   readonly #running: Promise<void>;
   #liveTokens = new Set<string>();
-  #deadline: NodeJS.Timeout | undefined;
+  /** When it comes, on this process's monotonic clock, and which of its deadlines that is. */
+  #deadline: { dueAt: number; renewals: number } | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #socket = Promise.withResolvers<string>();
 
   /** @param leaseValidUntil see the property */
@@ -101,16 +105,29 @@ export class HeldInstance {
     this.#liveTokens = new Set();
   }
 
-  /** Time left, as the database counts it. A monotonic timer carries it on when the database is away. */
+  /**
+   * Time left, as the database counts it. A monotonic timer carries it on when the database is away, and when its clock
+   * is set back: the same deadline comes sooner than it was thought to, but not later.
+   */
   setDeadline({ remainingMs, renewals }: Pick<ClaimedInstance, "remainingMs" | "renewals">): void {
     if (this.hasEnded) return;
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(
+    const dueAt = performance.now() + remainingMs;
+    const isSetBack = renewals === this.#deadline?.renewals && dueAt > this.#deadline.dueAt + driftMs;
+    if (!isSetBack) this.#deadline = { dueAt, renewals };
+    this.#awaitDeadline();
+  }
+
+  #awaitDeadline(): void {
+    if (this.#deadline === undefined) return;
+    const { dueAt, renewals } = this.#deadline;
+    const leftMs = dueAt - performance.now();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(
       () => {
-        if (remainingMs > maxTimerMs) this.setDeadline({ remainingMs: remainingMs - maxTimerMs, renewals });
+        if (leftMs > maxTimerMs) this.#awaitDeadline();
         else this.#owner.onExhausted(this, { kind: "expired", renewals });
       },
-      Math.min(remainingMs, maxTimerMs),
+      Math.min(leftMs, maxTimerMs),
     );
   }
 
@@ -121,7 +138,7 @@ export class HeldInstance {
 
   /** Ends rights, streams, process and deadline. Resolves when nothing of it is left. */
   async end(): Promise<void> {
-    clearTimeout(this.#deadline);
+    clearTimeout(this.#timer);
     this.forgetTokens();
     this.#ended.abort();
     await this.#running;

@@ -1,16 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import {
-  buildDatabaseUrl,
-  type EmbeddedPostgres,
-  migrate,
-  parseDatabaseUrl,
-  startEmbeddedPostgres,
-} from "@minimcp/db";
+import { type EmbeddedPostgres, startEmbeddedPostgres } from "@minimcp/db";
 
 import type { DatabaseUrls } from "../../support/deployment.ts";
+import { prepareDatabase } from "../../support/own-server.ts";
 
 /** A PostgreSQL of a test's own, as the product starts it. */
 export class KillableDatabase implements AsyncDisposable {
@@ -30,7 +24,7 @@ export class KillableDatabase implements AsyncDisposable {
     const home = await mkdtemp("/tmp/minimcp-chaos-");
     resources.defer(() => rm(home, { recursive: true, force: true }));
     const server = resources.use(await startServer(home));
-    const database = new KillableDatabase(home, server, await prepare(server));
+    const database = new KillableDatabase(home, server, await prepareDatabase(server));
     resources.move();
     return database;
   }
@@ -72,22 +66,4 @@ export class KillableDatabase implements AsyncDisposable {
 
 async function startServer(home: string): Promise<EmbeddedPostgres> {
   return await startEmbeddedPostgres({ home, closedHomeRoot: join(home, "closed") });
-}
-
-async function prepare(server: EmbeddedPostgres): Promise<DatabaseUrls> {
-  const passwords = {
-    api: randomBytes(24).toString("base64url"),
-    worker: randomBytes(24).toString("base64url"),
-  };
-  const ownerUrl = server.ownerUrl();
-  await migrate({
-    ownerUrl,
-    roles: { api: { password: passwords.api }, worker: { password: passwords.worker } },
-  });
-  const address = parseDatabaseUrl(ownerUrl);
-  return {
-    ownerUrl,
-    apiUrl: buildDatabaseUrl({ ...address, user: "minimcp_api", password: passwords.api }),
-    workerUrl: buildDatabaseUrl({ ...address, user: "minimcp_worker", password: passwords.worker }),
-  };
 }

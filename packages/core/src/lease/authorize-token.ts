@@ -30,7 +30,8 @@ export async function authorizeToken(
         endedAt: instances.endedAt,
         expiresAt: instances.expiresAt,
         due: sql<boolean>`${instances.expiresAt} <= clock_timestamp()`,
-        tokenDead: sql<boolean>`(${instanceTokens.revokedAt} is not null and ${instanceTokens.revokedAt} <= clock_timestamp()) or ${instanceTokens.expiresAt} <= clock_timestamp()`,
+        // Revoked whatever the time: under a clock that was set back since, that moment may lie ahead.
+        tokenDead: sql<boolean>`${instanceTokens.revokedAt} is not null or ${instanceTokens.expiresAt} <= clock_timestamp()`,
         tokenEnd: sql<string>`least(${instanceTokens.revokedAt}, ${instanceTokens.expiresAt})`,
         nodeId: instances.nodeId,
         held: sql<boolean>`coalesce(${instances.leaseUntil} > clock_timestamp(), false)`,

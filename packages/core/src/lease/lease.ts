@@ -1,5 +1,5 @@
 import { instances } from "@minimcp/db/schema";
-import { and, eq, isNull, lt, ne, notInArray, or, sql } from "drizzle-orm";
+import { and, eq, gt, isNull, lt, notInArray, or, sql } from "drizzle-orm";
 
 import { databaseActor } from "../context.ts";
 import { system } from "../principal.ts";
@@ -31,14 +31,30 @@ export function heldBy(node: NodeIdentity, lease: { instanceId: string; fence: n
   );
 }
 
-/** Held by nobody: never claimed, its lease run out, or claimed by a former life of this node. */
+/**
+ * Held by nobody: never claimed, its lease run out, or claimed by a former life of this node. A lease that reaches
+ * further than any is given was written before the database's clock was set back, and says nothing any more.
+ *
+ * What this very life of the node holds is never free to itself: a clock that leaps between renewal and claim would let
+ * it start a second process beside the first.
+ */
 export function isFree(node: NodeIdentity) {
   return or(
     isNull(instances.leaseUntil),
-    lt(instances.leaseUntil, sql`now()`),
-    and(eq(instances.nodeId, node.nodeId), ne(instances.nodeEpoch, node.epoch)),
+    and(
+      sql`${instances.nodeEpoch} is distinct from ${node.epoch}`,
+      or(
+        lt(instances.leaseUntil, sql`now()`),
+        gt(instances.leaseUntil, sql`clock_timestamp() + make_interval(secs => ${2 * leaseSeconds})`),
+        eq(instances.nodeId, node.nodeId),
+      ),
+    ),
   );
 }
 
-/** Time left to the deadline by the database's clock, so that a node's own clock may be wrong. */
-export const remainingMs = sql<number>`greatest(0, extract(epoch from ${instances.expiresAt} - clock_timestamp()) * 1000)::float8`;
+/**
+ * Time left to the deadline by the database's clock, so that a node's own clock may be wrong; where that clock was set
+ * back, no more than the instance was granted in all.
+ */
+export const remainingMs = sql<number>`greatest(0, extract(epoch from least(
+  ${instances.expiresAt} - clock_timestamp(), ${instances.expiresAt} - ${instances.createdAt})) * 1000)::float8`;

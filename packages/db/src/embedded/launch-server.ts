@@ -55,6 +55,7 @@ export interface RunningServer {
 export async function launchServer(options: {
   program: string;
   args: string[];
+  environment: Readonly<Record<string, string>> | undefined;
   accounts: ServerAccounts | undefined;
   dataDirectory: string;
   /** Inherited by the server and its backends. */
@@ -68,7 +69,7 @@ export async function launchServer(options: {
   const { size: logStart } = await logFile.stat();
   const child = spawn(options.program, options.args, {
     cwd: "/",
-    env: programEnvironment,
+    env: { ...programEnvironment, ...options.environment },
     stdio: ["ignore", logFile.fd, logFile.fd, options.lock.fd],
     // A session of its own: Ctrl-C reaches the supervisor, which ends the processes in order, the database last.
     detached: true,

@@ -42,6 +42,8 @@ export interface EmbeddedPostgresOptions {
   stopTimeoutMs?: number | undefined;
   /** More server settings; tests turn `fsync` off. */
   settings?: Readonly<Record<string, string>> | undefined;
+  /** More of the environment of the server, for its whole life; tests move its clock with it. */
+  environment?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface EmbeddedPostgres extends AsyncDisposable {
@@ -115,6 +117,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const server = await launchServer({
     program: binaries.postgres,
     args: ["-D", dataDirectory, ...buildSettings(socketDirectory, options.settings)],
+    environment: options.environment,
     accounts,
     dataDirectory,
     lock: serverLock,

@@ -22,6 +22,7 @@ export const instanceTokens = pgTable(
     createdAt: instant("created_at").notNull().defaultNow(),
     /** Never null: a token without an end must not be storable. */
     expiresAt: instant("expires_at").notNull(),
+    /** Once it is set the token is dead, whatever the time. One that may still be used for a while ends by `expiresAt`. */
     revokedAt: instant("revoked_at"),
   },
   (table) => [
