@@ -45,8 +45,10 @@ function describeStatus(status: ProductStatus): string {
   ]);
 }
 
-function describePart({ url, state, pid, restarts }: PartStatus): string {
-  const where = [url, state, pid === null ? null : `process ${pid}`].filter((part) => part !== null);
+function describePart({ url, state, pid, restarts, logTrouble }: PartStatus): string {
+  const process = pid === null ? null : `process ${pid}`;
+  const log = logTrouble === null ? null : `its log cannot be written (${logTrouble})`;
+  const where = [url, state, process, log].filter((part) => part !== null);
   return `${where.join(", ")}${describeRestarts(restarts)}`;
 }
 

@@ -46,6 +46,18 @@ export const checkWorker: Check = {
   },
 };
 
+export const checkLogs: Check = {
+  id: "logs.written",
+  look({ running, home }) {
+    if (running === undefined) return skip(notRunning);
+    const { api, gateway, dashboard } = running;
+    const troubled = Object.entries({ api, gateway, dashboard }).filter(([, part]) => part?.logTrouble);
+    if (troubled.length === 0) return pass(`in ${home.logs}`);
+    const evidence = troubled.map(([name, part]) => `${name}: ${part?.logTrouble}`).join(", ");
+    return fail(evidence, `make room on the disk of ${home.logs}; they go on by themselves then`);
+  },
+};
+
 export const checkIsolation: Check = {
   id: "isolation.level",
   async look({ config, running, home }) {

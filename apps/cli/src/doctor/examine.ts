@@ -11,6 +11,7 @@ import {
   checkDatabase,
   checkGatewayHealth,
   checkIsolation,
+  checkLogs,
   checkWorker,
 } from "./check-product.ts";
 import { type Check, fail, type Finding, type Patient } from "./check.ts";
@@ -23,6 +24,7 @@ const checks: readonly Check[] = [
   checkFreePorts,
   checkDatabase,
   checkWorker,
+  checkLogs,
   checkIsolation,
   checkApiHealth,
   checkGatewayHealth,

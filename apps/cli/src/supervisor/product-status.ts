@@ -27,4 +27,6 @@ export interface PartStatus {
   restarts: number;
   /** Where clients reach it; null until it has served. */
   url: string | null;
+  /** Why its log cannot be written, as the system's code; null while it can. */
+  logTrouble: string | null;
 }

@@ -242,12 +242,13 @@ export class Product implements AsyncDisposable {
   }
 }
 
-function statusOf({ state, restarts, ready }: SupervisedProcess): PartStatus {
+function statusOf({ state, restarts, ready, logTrouble }: SupervisedProcess): PartStatus {
   return {
     state: state.name,
     pid: "pid" in state ? (state.pid ?? null) : null,
     restarts,
     url: ready?.url ?? null,
+    logTrouble,
   };
 }
 

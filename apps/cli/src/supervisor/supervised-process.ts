@@ -3,6 +3,7 @@ import { open } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { IsolationLevel } from "@minimcp/core";
+import type { LogTrouble } from "@minimcp/core/service";
 
 import { exitCode } from "../exit-code.ts";
 import { describeError, Failure } from "../failure.ts";
@@ -69,6 +70,7 @@ export class SupervisedProcess implements AsyncDisposable {
   #state: ProcessState = { name: "waiting" };
   #ready: Ready | undefined;
   #restarts = 0;
+  #logTrouble: string | null = null;
   #life: Life | undefined;
   #loop: Promise<void> | undefined;
 
@@ -85,6 +87,11 @@ export class SupervisedProcess implements AsyncDisposable {
 
   get restarts(): number {
     return this.#restarts;
+  }
+
+  /** Why its log cannot be written; null while it can. */
+  get logTrouble(): string | null {
+    return this.#logTrouble;
   }
 
   /** What it said when it last became ready. */
@@ -132,7 +139,7 @@ export class SupervisedProcess implements AsyncDisposable {
     const { name, logPath, report } = this.#options;
     const backOff = new BackOff();
     while (!this.#stopping.signal.aborted) {
-      const end = await this.#live();
+      const end = await this.#live().catch((error: unknown) => this.#describeFailedStart(error));
       if (this.#stopping.signal.aborted) return;
       const isRefusal = end.code === exitCode.configuration;
       if (isRefusal) {
@@ -171,8 +178,10 @@ export class SupervisedProcess implements AsyncDisposable {
     let wasReady = false;
     this.#state = { name: "starting", pid: child.pid };
     const overdue = setTimeout(() => child.kill("SIGKILL"), readyTimeoutMs);
-    child.on("message", (message: { kind?: unknown } & Ready) => {
-      if (message.kind !== "ready" || this.#stopping.signal.aborted) return;
+    this.#logTrouble = null;
+    child.on("message", (message: ({ kind: "ready" } & Ready) | ({ kind: "log" } & LogTrouble)) => {
+      if (message.kind === "log") return this.#noteLogTrouble(message);
+      if (this.#stopping.signal.aborted) return;
       clearTimeout(overdue);
       wasReady = true;
       this.#ready = message;
@@ -183,7 +192,8 @@ export class SupervisedProcess implements AsyncDisposable {
     const ended = endOf(child).then(async (exit): Promise<End> => {
       clearTimeout(overdue);
       await release();
-      const complaint = await readComplaint(this.#options.logPath, logStart);
+      // Whoever took the log away took only words.
+      const complaint = await readComplaint(this.#options.logPath, logStart).catch(() => "");
       return { ...exit, wasReady, aliveMs: performance.now() - startedAt, complaint };
     });
     this.#life = { process: child, ended };
@@ -194,6 +204,23 @@ export class SupervisedProcess implements AsyncDisposable {
     } finally {
       this.#life = undefined;
     }
+  }
+
+  #noteLogTrouble({ code, lostLines }: LogTrouble): void {
+    const { name, logPath, report } = this.#options;
+    const advice = code === "ENOSPC" ? "Make room on the disk of" : "See";
+    this.#logTrouble = code;
+    if (code === null) report(`the log of the ${name} is written again; ${lostLines} of its lines are lost`);
+    else
+      report(`the log of the ${name} cannot be written (${code}); it goes on without. ${advice} ${logPath}`);
+  }
+
+  /** One that has served is tried again: a disk that is full now will have room at some time. */
+  #describeFailedStart(error: unknown): End {
+    if (this.#ready === undefined) throw error;
+    const complaint = describeError(error);
+    this.#options.report(`the ${this.#options.name} cannot be started again: ${complaint}`);
+    return { code: null, signal: null, wasReady: false, aliveMs: 0, complaint };
   }
 
   #giveUp(error: unknown): void {
@@ -213,6 +240,7 @@ function endOf(child: ChildProcess): Promise<Pick<End, "code" | "signal">> {
 }
 
 function describeEnd({ code, signal }: Pick<End, "code" | "signal">): string {
+  if (signal === null && code === null) return "no process";
   return signal ?? `exit code ${code}`;
 }
 

@@ -4,8 +4,10 @@ import type { Logger } from "pino";
 import { ConfigError } from "../config/read-config.ts";
 import { KeyringError } from "../vault/keyring.ts";
 import { openLog } from "./open-log.ts";
+import { openStandardLog } from "./standard-log.ts";
 
 export { openLog } from "./open-log.ts";
+export type { LogTrouble } from "./standard-log.ts";
 
 /** What a process of the product runs. */
 export interface Service extends AsyncDisposable {
@@ -60,7 +62,11 @@ async function serve<Config extends { LOG_LEVEL: string }>({
   start,
 }: ServiceOptions<Config>): Promise<void> {
   const config = readConfig();
-  const log = openLog(name, config.LOG_LEVEL);
+  const log = openLog(
+    name,
+    config.LOG_LEVEL,
+    openStandardLog((trouble) => process.send?.({ kind: "log", ...trouble }, undefined, {}, () => undefined)),
+  );
   const stop = new AbortController();
   let signals = 0;
   const onSignal = (): void => {
