@@ -127,7 +127,7 @@ export class HeldInstance {
         if (leftMs > maxTimerMs) this.#awaitDeadline();
         else this.#owner.onExhausted(this, { kind: "expired", renewals });
       },
-      Math.min(leftMs, maxTimerMs),
+      Math.min(Math.max(leftMs, 0), maxTimerMs),
     );
   }
 

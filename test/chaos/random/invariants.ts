@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 
 import { run } from "../../support/sql.ts";
-import { type Known, type Ledger, statusAt } from "./ledger.ts";
+import { type Known, type Ledger, pingAt } from "./ledger.ts";
 import type { World } from "./world.ts";
 
 interface Row {
@@ -165,7 +165,9 @@ async function judgePortLeases(ownerUrl: string): Promise<string[]> {
 }
 
 async function judgeService(world: World, instance: Known, expected: 0 | 1): Promise<string[]> {
-  const statuses = await Promise.all(world.workers.map(({ url }) => statusAt(url, instance)));
-  const serving = statuses.filter((status) => status === 200).length;
-  return serving === expected ? [] : [`${instance.id} is served by ${serving} of ${statuses.join(", ")}`];
+  const answers = await Promise.all(world.workers.map(({ url }) => pingAt(url, instance)));
+  const serving = answers.filter((answer) => answer?.status === 200).length;
+  if (serving === expected) return [];
+  const said = answers.map((answer) => `${answer?.status ?? "nothing"} ${answer?.reason ?? ""}`.trimEnd());
+  return [`${instance.id} is served by ${serving} workers: ${said.join(", ")}`];
 }

@@ -130,8 +130,8 @@ export class Ledger {
     const instance = this.pickOver(pick);
     if (instance === undefined) return;
     for (const worker of this.#world.workers) {
-      const status = await statusAt(worker.url, instance);
-      if (status === 200) this.broken.push(`${instance.id} is over, and was served by ${worker.url}`);
+      const answer = await pingAt(worker.url, instance);
+      if (answer?.status === 200) this.broken.push(`${instance.id} is over, and was served by ${worker.url}`);
     }
   }
 
@@ -266,17 +266,19 @@ function choose<Choice>(among: readonly Choice[], pick: number): Choice | undefi
   return among[pick % among.length];
 }
 
-/** What a worker says to a ping of an instance; undefined when it says nothing. */
-export async function statusAt(workerUrl: string, instance: Known): Promise<number | undefined> {
+/** What a worker says to a ping of an instance, by status and reason; undefined when it says nothing. */
+export async function pingAt(
+  workerUrl: string,
+  instance: Known,
+): Promise<{ status: number; reason?: string } | undefined> {
   const there = { ...instance, endpoint: `${workerUrl}/mcp/${instance.id}` };
   const signal = AbortSignal.timeout(callTimeoutMs);
   instance.sent += 1;
-  const status = await send(there, "ping", {}, { signal })
-    .then(async (answer) => {
-      await answer.arrayBuffer();
-      return answer.status;
-    })
+  const answer = await send(there, "ping", {}, { signal })
+    .then(async (response) => ({ status: response.status, text: await response.text() }))
     .catch(() => undefined);
+  if (answer === undefined) return undefined;
+  const { status, text } = answer;
   if (status === 200) instance.answered += 1;
-  return status;
+  return status === 401 ? { status, reason: JSON.parse(text).reason } : { status };
 }

@@ -21,11 +21,16 @@ export interface Step {
 export interface Disturbance {
   atMs: number;
   pick: number;
-  /** By SIGKILL, or SIGSTOP and SIGCONT. A child is only killed; what comes of it is up to its worker. */
-  kind: "kill" | "pause";
+  /**
+   * By SIGKILL, by SIGSTOP and SIGCONT, or by a wall clock that is set. A child is only killed: what comes of it is up to
+   * its worker. The clock of a worker alone is set: that of the database ends what is due, by right.
+   */
+  kind: "kill" | "pause" | "jump";
   victim: Victim;
-  /** How long it is away. */
+  /** How long it is away, or goes by another time. */
   downMs: number;
+  /** How far its clock is off then. */
+  jumpSeconds: number;
 }
 
 export interface Round {
@@ -41,6 +46,7 @@ const burstSize = 20;
 /** Shorter than a lease: what becomes of a node that stands still for longer has a test of its own. */
 const longestDownMs = 4_000;
 const choices = 0x7fff_ffff;
+const daySeconds = 86_400;
 
 /** The rounds of a seed, without end: the same seed is the same plan. */
 export function* planRounds(seed: number): Generator<Round, never> {
@@ -59,8 +65,19 @@ export function* planRounds(seed: number): Generator<Round, never> {
 
   function planDisturbance(): Disturbance {
     const victim = oneOf(victims);
-    const kind = victim !== "child" && below(4) === 0 ? "pause" : "kill";
-    return { atMs: below(roundMs), pick: below(choices), kind, victim, downMs: below(longestDownMs) };
+    const isWorker = victim === "first" || victim === "second";
+    const kind =
+      victim === "child"
+        ? "kill"
+        : oneOf(["kill", "kill", "kill", "pause", isWorker ? ("jump" as const) : ("pause" as const)]);
+    return {
+      atMs: below(roundMs),
+      pick: below(choices),
+      kind,
+      victim,
+      downMs: below(longestDownMs),
+      jumpSeconds: oneOf([-daySeconds, -60, 60, daySeconds]),
+    };
   }
 
   for (let number = 1; ; number += 1) {
@@ -82,10 +99,11 @@ function inOrder<Timed extends { atMs: number }>(timed: readonly Timed[]): Timed
 }
 
 export function describeDisturbances({ disturbances }: Round): string {
-  return disturbances
-    .map(
-      ({ atMs, kind, victim, downMs }) =>
-        `${kind} ${victim} at ${atMs} ms${victim === "child" ? "" : ` for ${downMs} ms`}`,
-    )
-    .join(", ");
+  return disturbances.map(describeDisturbance).join(", ");
+}
+
+function describeDisturbance({ atMs, kind, victim, downMs, jumpSeconds }: Disturbance): string {
+  const by = kind === "jump" ? ` by ${jumpSeconds} s` : "";
+  const length = victim === "child" ? "" : ` for ${downMs} ms`;
+  return `${kind} ${victim} at ${atMs} ms${by}${length}`;
 }

@@ -21,6 +21,7 @@ export interface ChaosSummary {
   calls: number;
   kills: number;
   pauses: number;
+  jumps: number;
 }
 
 /** Within so long after everything runs again all must agree; a crashed child is given time to back off. */
@@ -40,7 +41,7 @@ export async function runRounds({ seed, goesOn, report }: ChaosOptions): Promise
     bundle: "everything",
     provider: "github",
   });
-  const summary = { rounds: 0, instances: 0, calls: 0, kills: 0, pauses: 0 };
+  const summary = { rounds: 0, instances: 0, calls: 0, kills: 0, pauses: 0, jumps: 0 };
   for (const round of planRounds(seed)) {
     if (!goesOn(round.number)) break;
     await ledger.prepare();
@@ -48,8 +49,7 @@ export async function runRounds({ seed, goesOn, report }: ChaosOptions): Promise
     await runRound(world, ledger, round);
     await settle(world, ledger, round, seed);
     summary.rounds = round.number;
-    summary.kills += round.disturbances.filter(({ kind }) => kind === "kill").length;
-    summary.pauses += round.disturbances.filter(({ kind }) => kind === "pause").length;
+    for (const { kind } of round.disturbances) summary[`${kind}s`] += 1;
     const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
     report(
       `round ${round.number}: ${seconds} s, ${ledger.instances.length} instances so far; ${describeDisturbances(round)}`,
@@ -86,11 +86,8 @@ async function probe(ledger: Ledger, until: number): Promise<void> {
   }
 }
 
-async function disturb(
-  world: World,
-  ledger: Ledger,
-  { kind, victim, downMs, pick }: Disturbance,
-): Promise<void> {
+async function disturb(world: World, ledger: Ledger, disturbance: Disturbance): Promise<void> {
+  const { kind, victim, downMs, pick, jumpSeconds } = disturbance;
   if (victim === "child") {
     const instance = ledger.pickLive(pick);
     if (instance === undefined) return;
@@ -105,7 +102,7 @@ async function disturb(
     }
     return;
   }
-  await world[kind](victim);
+  await world[kind](victim, jumpSeconds);
   await delay(downMs);
   await world.repair(victim);
 }

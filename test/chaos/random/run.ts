@@ -34,7 +34,7 @@ try {
     report: say,
   });
   say(
-    `seed ${seed}: nothing broken in ${summary.rounds} rounds, ${summary.kills} kills, ${summary.pauses} pauses, ${summary.instances} instances, ${summary.calls} answered calls.`,
+    `seed ${seed}: nothing broken in ${summary.rounds} rounds, ${summary.kills} kills, ${summary.pauses} pauses, ${summary.jumps} jumps of a clock, ${summary.instances} instances, ${summary.calls} answered calls.`,
   );
 } catch (error) {
   for (const message of messagesOf(error)) say(message);

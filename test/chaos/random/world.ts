@@ -1,11 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 import { type Deployment, makeDeployment, type RunningProcess } from "../../support/deployment.ts";
+import { canMoveClocks, makeMovableClock, type MovableClock } from "../../support/movable-clock.ts";
 import { KillableDatabase } from "../support/killable-database.ts";
 import type { Victim } from "./plan.ts";
 
 export type Part = Exclude<Victim, "child">;
-const processes = ["first", "second", "api"] as const;
+const workers = ["first", "second"] as const;
+const processes = [...workers, "api"] as const;
 type ProcessName = (typeof processes)[number];
 
 const reviveTimeoutMs = 60_000;
@@ -16,6 +18,8 @@ export class World implements AsyncDisposable {
   readonly database: KillableDatabase;
   readonly deployment: Deployment;
   readonly #resources: AsyncDisposableStack;
+  /** By which each worker goes, where clocks can be moved. */
+  readonly #clocks: ReadonlyMap<Part, MovableClock>;
   readonly #running = new Map<ProcessName, RunningProcess>();
   /** By what stands still: the pids that must go on. */
   readonly #paused = new Map<Part, readonly number[]>();
@@ -26,17 +30,27 @@ export class World implements AsyncDisposable {
   readonly #unasked: string[] = [];
   #databaseBackAt = -Infinity;
 
-  private constructor(database: KillableDatabase, deployment: Deployment, resources: AsyncDisposableStack) {
+  private constructor(
+    database: KillableDatabase,
+    deployment: Deployment,
+    clocks: ReadonlyMap<Part, MovableClock>,
+    resources: AsyncDisposableStack,
+  ) {
     this.database = database;
     this.deployment = deployment;
+    this.#clocks = clocks;
     this.#resources = resources;
   }
 
   static async open(): Promise<World> {
     await using resources = new AsyncDisposableStack();
     const database = resources.use(await KillableDatabase.start());
+    const clocks = new Map<Part, MovableClock>();
+    if (canMoveClocks()) {
+      for (const name of workers) clocks.set(name, resources.use(await makeMovableClock()));
+    }
     const deployment = resources.use(await makeDeployment(database.urls));
-    const world = new World(database, deployment, resources.move());
+    const world = new World(database, deployment, clocks, resources.move());
     await world.repairAll();
     return world;
   }
@@ -80,6 +94,11 @@ export class World implements AsyncDisposable {
     signalAll(pids, "SIGSTOP");
   }
 
+  /** Goes by another time until it is repaired. */
+  async jump(part: Part, seconds: number): Promise<void> {
+    await this.#clocks.get(part)?.set(seconds);
+  }
+
   /** Lets it go on, or starts it again; a worker or an API once there is a database. */
   repair(part: Part): Promise<void> {
     const underWay = this.#repairs.get(part) ?? Promise.resolve();
@@ -104,6 +123,7 @@ export class World implements AsyncDisposable {
   }
 
   async #repair(part: Part): Promise<void> {
+    await this.jump(part, 0);
     signalAll(this.#paused.get(part) ?? [], "SIGCONT");
     const wasPaused = this.#paused.delete(part);
     if (part === "database") {
@@ -126,7 +146,10 @@ export class World implements AsyncDisposable {
 
   async #start(name: ProcessName): Promise<void> {
     const { deployment } = this;
-    const process = name === "api" ? await deployment.startApi() : await deployment.startWorker(name);
+    const process =
+      name === "api"
+        ? await deployment.startApi()
+        : await deployment.startWorker(name, this.#clocks.get(name)?.environment);
     this.#running.set(name, process);
     void process.exited.then((how) => {
       this.#lastWords.push(process.output());

@@ -1,4 +1,4 @@
-import { pino } from "pino";
+import { type DestinationStream, pino } from "pino";
 
 /** What is wrong with a log that cannot be written: the system's code, or null once it is written again. */
 export interface LogTrouble {
@@ -15,7 +15,7 @@ const maxKeptBytes = 256 * 1024;
  * for a while, then dropped and counted, and with each new one it is tried again.
  * @param onTrouble told once when it cannot be written, and once when it can again
  */
-export function openStandardLog(onTrouble: (trouble: LogTrouble) => void) {
+export function openStandardLog(onTrouble: (trouble: LogTrouble) => void): DestinationStream {
   // Written at once: what pino writes later it insists on at exit, and a full disk would keep the process from ending.
   const stream = pino.destination({ fd: 1, sync: true, maxLength: maxKeptBytes });
   let trouble: LogTrouble | undefined;
