@@ -1,5 +1,6 @@
 // `pnpm bench <name>`: each measurement is a program of its own, never a timed test.
 const benches: Record<string, () => Promise<unknown>> = {
+  expiry: async () => await import("./expiry.ts"),
   sandbox: async () => await import("./sandbox.ts"),
 };
 

@@ -51,8 +51,14 @@ const main = {
   worker: fileURLToPath(import.meta.resolve("@minimcp/worker/main")),
 };
 
-/** Nothing runs yet: the test starts what it wants to kill. */
-export async function makeDeployment(database: DatabaseUrls): Promise<Deployment> {
+/**
+ * Nothing runs yet: the test starts what it wants to kill.
+ * @param workerMain the program of its workers, where they are to know more servers than the product's
+ */
+export async function makeDeployment(
+  database: DatabaseUrls,
+  { workerMain = main.worker }: { workerMain?: string } = {},
+): Promise<Deployment> {
   await using resources = new AsyncDisposableStack();
   const home = await mkdtemp("/tmp/minimcp-deployment-");
   resources.defer(() => rm(home, { recursive: true, force: true }));
@@ -99,7 +105,7 @@ export async function makeDeployment(database: DatabaseUrls): Promise<Deployment
       }),
     startWorker: async (node = "first", environment = {}) => {
       await mkdir(join(home, node), { recursive: true });
-      return await start(main.worker, {
+      return await start(workerMain, {
         MINIMCP_HOME: join(home, node),
         GATEWAY_PORT: await portOf(node),
         RUNTIME_DIRECTORY: runtime.path,
