@@ -172,6 +172,7 @@ export class HeldInstance {
       // It would only meet the limit again, and take from others what it takes on its way there.
       if (outcome.limit !== undefined) {
         const explanation = limitExplanations[outcome.limit];
+        if (outcome.limit === "tmp") return this.fail(explanation);
         this.#owner.onExhausted(this, { kind: "ended", reason: outcome.limit, explanation });
         return;
       }
@@ -242,6 +243,7 @@ interface Outcome {
 const limitExplanations: Record<NonNullable<Exit["limit"]>, string> = {
   memory: "It used more memory than an instance may have. Create a new one, and ask it for less at a time.",
   cpu: "It kept a processor busy for longer than an instance may. Create a new one, and ask it for less at a time.",
+  tmp: "It kept more in temporary files than an instance may. Create a new one, and ask it for less at a time.",
 };
 
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

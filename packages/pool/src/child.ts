@@ -58,6 +58,7 @@ export interface ChildParts {
   readonly isolation: Isolation;
   readonly uid: number | undefined;
   readonly cgroup: ChildCgroup | undefined;
+  readonly temporary: string | undefined;
   readonly graceMs: number;
   readonly logBytes: number;
   readonly now: () => number;
@@ -79,6 +80,8 @@ export class SandboxedChild implements Child {
   readonly uid: number | undefined;
   readonly isolation: Isolation;
   readonly cgroup: ChildCgroup | undefined;
+  /** Its temporary directory on the host's disk; undefined where it has a /tmp of its own, or none. */
+  readonly temporary: string | undefined;
   readonly logs: LogRing;
   readonly exited: Promise<Exit>;
   readonly #parts: ChildParts;
@@ -97,6 +100,7 @@ export class SandboxedChild implements Child {
     this.uid = parts.uid;
     this.isolation = isolation;
     this.cgroup = parts.cgroup;
+    this.temporary = parts.temporary;
     this.#state = { kind: "starting", since: now() };
     const logs = new BoundedLogRing(parts.logBytes, now);
     logs.drain(child.stdout, "stdout");

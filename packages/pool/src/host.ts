@@ -50,8 +50,9 @@ export interface Host extends AsyncDisposable {
 export async function openHost(options: HostOptions): Promise<Host> {
   const tools = findTools(options.toolPath);
   await using resources = new AsyncDisposableStack();
-  const runtime = resources.use(await openRuntimeDirectory(options.runtimeDirectory));
+  // First of all: it ends what dead workers left running, and nothing may move about in directories that are swept.
   const slots = await openSlots(tools, options.slots);
+  const runtime = resources.use(await openRuntimeDirectory(options.runtimeDirectory));
   const node = await stageContent(runtime, "node", options.nodeBinary);
   const preload = await stageData(runtime, "preload", nodePreload);
   const filter = await stageFilter(runtime);

@@ -40,6 +40,8 @@ export interface LaunchPlan {
   /** The staged /etc; present exactly inside namespaces. */
   readonly etc?: string | undefined;
   readonly egressSocket?: string | undefined;
+  /** Where it may write, at `hardened`; inside namespaces it has a /tmp. */
+  readonly temporary?: string | undefined;
   /** Read-only files besides the bundle. */
   readonly files?: ChildFiles | undefined;
   /** Directory of the cgroup that the child enters before anything else. */
@@ -158,13 +160,17 @@ function buildNamespacedCommand(plan: LaunchPlan): Command {
 function buildHardenedCommand(plan: LaunchPlan): Command {
   const { limits, tools } = plan;
   const given = plan.files ? [plan.files.directory] : [];
+  const temporary = plan.temporary === undefined ? [] : [plan.temporary];
   return {
     ...asCommand([
       ...dropPrivileges(need(tools, "setpriv"), plan.uid),
       // Meaningful here because the uid is the child's alone.
       ...limitResources(need(tools, "prlimit"), limits, [`--nproc=${limits.processes}`]),
       plan.node,
-      ...permissionArgs({ read: [plan.bundle, plan.preload, ...given, ...plan.readable], write: [] }),
+      ...permissionArgs({
+        read: [plan.bundle, plan.preload, ...given, ...temporary, ...plan.readable],
+        write: temporary,
+      }),
       ...plan.nodeArgs,
       join(plan.bundle, plan.entry),
       ...plan.args,
@@ -191,9 +197,13 @@ function buildPlainCommand(plan: LaunchPlan): Command {
 }
 
 /** NODE_OPTIONS, because it reaches the Node processes and worker threads that the child starts itself. */
-function describeEnvironment({ env }: LaunchPlan, preload: string): Record<string, string> {
+function describeEnvironment({ env, temporary }: LaunchPlan, preload: string): Record<string, string> {
   const options = [quietPermission, `--require ${JSON.stringify(preload)}`, env["NODE_OPTIONS"]];
-  return { ...env, NODE_OPTIONS: options.filter(Boolean).join(" ") };
+  return {
+    ...env,
+    ...(temporary !== undefined && { TMPDIR: temporary }),
+    NODE_OPTIONS: options.filter(Boolean).join(" "),
+  };
 }
 
 function giveFiles(files: ChildFiles | undefined): string[][] {

@@ -1,5 +1,5 @@
 /** The limits at which a child is ended. At the others the kernel refuses, and it lives on. */
-export type Limit = "memory" | "cpu";
+export type Limit = "memory" | "cpu" | "tmp";
 
 /** What one child may use. The kernel enforces the sizes, the pool's watch what lasts or is spread over processes. */
 export interface ChildLimits {
@@ -16,7 +16,10 @@ export interface ChildLimits {
   openFiles: number;
   /** Size of any single file it writes, in bytes. */
   fileBytes: number;
-  /** Size of its /tmp in bytes; only where it has one of its own. */
+  /**
+   * Size of its temporary directory in bytes. Inside namespaces the kernel refuses more in its /tmp; at `hardened` the
+   * watch ends a child that has more in its own directory. At `none` it has none of its own.
+   */
   tmpBytes: number;
   /** Processes and threads together; only where the child has a uid or a user namespace of its own. */
   processes: number;

@@ -13,6 +13,7 @@ import { egressSocketInside, givenDirectory, spawnChild } from "./launch.ts";
 import type { Limit } from "./limits.ts";
 import { bindListener } from "./listener.ts";
 import { PoolError } from "./pool-error.ts";
+import { makePrivateTmp } from "./private-tmp.ts";
 import { stageContent } from "./stage.ts";
 import { Watch } from "./watch.ts";
 
@@ -222,6 +223,10 @@ class ProcessPool implements Pool {
     const { log, now } = this.#settings;
     await using resources = new AsyncDisposableStack();
     const slot = slots && this.isolation.parts.ownUid ? resources.use(await slots.acquire()) : undefined;
+    const temporary =
+      slot && !this.isolation.parts.namespaces
+        ? resources.use(await makePrivateTmp(join(runtime.temporary, spec.id), slot))
+        : undefined;
     const bundle = await stageContent(runtime, "bundle", spec.bundleDirectory);
     if (slot && spec.egressSocket) await chown(spec.egressSocket, slot.uid, slot.uid);
     const files = spec.files
@@ -245,6 +250,7 @@ class ProcessPool implements Pool {
         env: { ...spec.env, NODE_ENV: "production", MCP_ID: spec.id },
         uid: slot?.uid,
         etc,
+        temporary: temporary?.path,
         egressSocket: spec.egressSocket,
         files,
         cgroup: cgroup?.path,
@@ -260,6 +266,7 @@ class ProcessPool implements Pool {
       isolation: this.isolation,
       uid: slot?.uid,
       cgroup,
+      temporary: temporary?.path,
       graceMs: spec.graceMs ?? defaultGraceMs,
       logBytes: limits.logBytes,
       now,

@@ -17,6 +17,7 @@ import { waitUntil } from "./processes.ts";
  *   o/<owner>/s/        0700: ingress sockets, reached by the owner alone
  *   o/<owner>/t/        0700: what is being staged
  *   o/<owner>/f/        0711: files that children are given, each child's by its id
+ *   o/<owner>/p/        0711: temporary directories of children that have no /tmp of their own, by their ids
  * ```
  */
 export interface RuntimeDirectory extends AsyncDisposable {
@@ -25,6 +26,7 @@ export interface RuntimeDirectory extends AsyncDisposable {
   readonly sockets: string;
   readonly scratch: string;
   readonly files: string;
+  readonly temporary: string;
   /** Owners found dead and cleared away. */
   readonly sweptOwners: readonly string[];
 }
@@ -57,6 +59,7 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
   const sockets = join(directory, "s");
   const scratch = join(directory, "t");
   const files = join(directory, "f");
+  const temporary = join(directory, "p");
   const longest = Math.max(...longestSocketNames.map((name) => Buffer.byteLength(join(directory, name))));
   if (longest >= socketPathLimitBytes) {
     throw new PoolError(
@@ -71,6 +74,7 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
     await claimDirectory(sockets, 0o700);
     await claimDirectory(scratch, 0o700);
     await claimDirectory(files);
+    await claimDirectory(temporary);
   } catch (error) {
     await removeOwner(directory, lock);
     throw error;
@@ -81,6 +85,7 @@ export async function openRuntimeDirectory(root: string): Promise<RuntimeDirecto
     sockets,
     scratch,
     files,
+    temporary,
     sweptOwners: swept,
     [Symbol.asyncDispose]: () => removeOwner(directory, lock),
   };

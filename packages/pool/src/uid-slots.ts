@@ -27,6 +27,8 @@ export const defaultSlots: UidSlotOptions = {
 /** A uid that nobody else on this host runs a child under, until it is disposed. */
 export interface UidSlot extends AsyncDisposable {
   readonly uid: number;
+  /** Ends all its processes, and keeps it. @throws when something survives */
+  clear(): Promise<void>;
 }
 
 /** Absolute paths of the programs that end a uid's processes. */
@@ -81,7 +83,11 @@ export class UidSlots {
       const lock = tryLock(path);
       if (!lock) continue;
       if (await this.#makeEmpty(uid, wasOurs, lock)) {
-        return { uid, [Symbol.asyncDispose]: () => this.#release(uid, lock) };
+        return {
+          uid,
+          clear: () => this.clear(uid),
+          [Symbol.asyncDispose]: () => this.#release(uid, lock),
+        };
       }
     }
     throw new PoolError(

@@ -1,5 +1,6 @@
 import type { SandboxedChild } from "./child.ts";
 import type { ChildLimits, Limit } from "./limits.ts";
+import { isLargerThan } from "./private-tmp.ts";
 import { type ProcessUsage, listProcesses, sharedOutBytes, treeOf } from "./process-usage.ts";
 import { processesByUid, signalProcess } from "./processes.ts";
 
@@ -31,7 +32,7 @@ interface Account {
 }
 
 /**
- * Looks at all children of a pool with one timer, and ends those that take more memory or CPU than they may.
+ * Looks at all children of a pool with one timer, and ends those that take more memory, CPU or disk than they may.
  *
  * The kernel's own limits count single processes (RLIMIT_DATA) or need a cgroup, which a worker often has none of.
  *
@@ -42,6 +43,7 @@ export class Watch implements AsyncDisposable {
   readonly #options: WatchOptions;
   readonly #accounts = new WeakMap<SandboxedChild, Account>();
   #timer: NodeJS.Timeout | undefined;
+  #disksLookedAt = -Infinity;
   #looking: Promise<void> = Promise.resolve();
   #isDisposed = false;
 
@@ -66,6 +68,9 @@ export class Watch implements AsyncDisposable {
   async #lookAtAll(): Promise<void> {
     const children = [...this.#options.children()];
     let nextMs = pauseMs;
+    // To walk through directories costs more than the rest, and they do not fill as fast as memory.
+    const looksAtDisks = performance.now() - this.#disksLookedAt >= pauseMs;
+    if (looksAtDisks) this.#disksLookedAt = performance.now();
     if (children.length > 0) {
       const all = listProcesses();
       const byUid = children.some(isKnownByUid) ? await processesByUid() : undefined;
@@ -77,6 +82,7 @@ export class Watch implements AsyncDisposable {
             : (byUid?.get(uid) ?? []).flatMap((pid) => all.get(pid) ?? []);
         try {
           if (await this.#lookAt(child, tree)) nextMs = closePauseMs;
+          if (looksAtDisks) await this.#lookAtDisk(child);
         } catch (error) {
           this.#options.onError(child, error);
         }
@@ -100,6 +106,12 @@ export class Watch implements AsyncDisposable {
     }
     const isThrottled = await this.#lookAtCpu(child, tree);
     return isThrottled || residentBytes > limits.memoryBytes / 2;
+  }
+
+  async #lookAtDisk(child: SandboxedChild): Promise<void> {
+    const { temporary } = child;
+    if (temporary !== undefined && (await isLargerThan(temporary, this.#options.limits.tmpBytes)))
+      child.endAtLimit("tmp");
   }
 
   async #lookAtCpu(child: SandboxedChild, tree: readonly ProcessUsage[]): Promise<boolean> {

@@ -1,7 +1,9 @@
 // The attack: a hostile MCP server looks for anything of the host that it can read, reach, keep or become.
-import { chmod, readFile, readdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createSocketServer } from "node:net";
+import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -388,8 +390,12 @@ describe.each(reachableLevels)("the broker's socket at $level", ({ level, withou
   });
 });
 
+/** Has a server write so many files of so many bytes. */
+const fill = (files: number, bytes: number): string =>
+  `for (let i = 0; i < ${files}; i++) fs.writeFileSync(process.env.TMPDIR + "/" + i, Buffer.alloc(${bytes}, 1)); return null`;
+
 describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a child at hardened", () => {
-  it("has its own uid and no capability, reads nothing but its bundle and writes nothing", async () => {
+  it("has its own uid and no capability, reads nothing but its bundle and writes to its own directory alone", async () => {
     await using directory = await makeTestDirectory();
     await using pool = await openPool(await directory.options(["bwrap"]));
     const child = await pool.start({
@@ -405,17 +411,66 @@ describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a chi
        return {
          env: process.env, uid: process.getuid(), groups: process.getgroups(),
          read: attempt(() => fs.readFileSync("/etc/passwd")), write: attempt(() => fs.writeFileSync("/tmp/minimcp-hardened", "")),
+         writeOwn: attempt(() => fs.writeFileSync(fs.mkdtempSync(process.getBuiltinModule("node:os").tmpdir() + "/x-") + "/y", "")),
          noNewPrivileges: /^NoNewPrivs:\\t1$/m.test(status), capabilities: status.match(/^Cap\\w+:\\t0+$/gm).length,
        }`,
     );
     expect(seen).toEqual({
-      env: { NODE_ENV: "production", MCP_ID: "hard", NODE_OPTIONS: expect.any(String), DECLARED: "1" },
+      env: {
+        NODE_ENV: "production",
+        MCP_ID: "hard",
+        NODE_OPTIONS: expect.any(String),
+        TMPDIR: join(pool.directory, "p", "hard"),
+        DECLARED: "1",
+      },
       uid: child.uid,
       groups: [child.uid],
       read: "ERR_ACCESS_DENIED",
       write: "ERR_ACCESS_DENIED",
+      writeOwn: "done",
       noNewPrivileges: true,
       capabilities: 5,
     });
+  });
+
+  it("leaves nothing of its temporary directory, and what a link in it leads to stays", async () => {
+    await using directory = await makeTestDirectory();
+    await using pool = await openPool(await directory.options(["bwrap"]));
+    const kept = join(directory.path, "kept");
+    await writeFile(kept, "");
+    const child = await pool.start({ id: "tidy", bundleDirectory: fixtureServer, entry: "server.js" });
+    const other = await pool.start({ id: "other", bundleDirectory: fixtureServer, entry: "server.js" });
+    const path = join(pool.directory, "p", "tidy");
+    const script = `cd "$TMPDIR" && mkdir -p a/b && echo x > a/b/c && ln -s ${directory.path} a/link && chmod 000 a/b && echo written`;
+    expect(
+      await runInside(
+        child.socketPath,
+        `return spawnSync("/usr/bin/sh", ["-c", ${JSON.stringify(script)}], { encoding: "utf8" }).stdout`,
+      ),
+    ).toBe("written\n");
+    expect((await stat(path)).mode & 0o777).toBe(0o700);
+    expect(
+      await runInside(other.socketPath, `return spawnSync("/usr/bin/ls", ["-A", "${path}"]).status`),
+    ).not.toBe(0);
+    await child.stop();
+    await expect(stat(path)).rejects.toThrow("ENOENT");
+    expect(existsSync(kept)).toBe(true);
+  });
+
+  it("ends when its temporary directory is above its limit, in one file or in many", async () => {
+    await using directory = await makeTestDirectory();
+    const options = await directory.options(["bwrap"]);
+    await using pool = await openPool({ ...options, limits: { tmpBytes: 2 << 20 } });
+    const modest = await pool.start({ id: "modest", bundleDirectory: fixtureServer, entry: "server.js" });
+    await runInside(modest.socketPath, fill(1, 1 << 20));
+    for (const [id, files, bytes] of [
+      ["large", 1, 3 << 20],
+      ["many", 200, 0],
+    ] as const) {
+      const child = await pool.start({ id, bundleDirectory: fixtureServer, entry: "server.js" });
+      await runInside(child.socketPath, fill(files, bytes));
+      expect(await child.exited).toMatchObject({ cause: "crashed", limit: "tmp" });
+    }
+    expect(modest.state.kind).toBe("ready");
   });
 });
