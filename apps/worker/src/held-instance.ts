@@ -2,7 +2,14 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import type { ClaimedInstance, Closing } from "@minimcp/core";
 import type { Target } from "@minimcp/gateway";
-import { type Child, type ChildSpec, type Exit, type Pool, PoolError } from "@minimcp/pool";
+import {
+  type Child,
+  type ChildLimits,
+  type ChildSpec,
+  type Limit,
+  type Pool,
+  PoolError,
+} from "@minimcp/pool";
 
 import { NotRunnable } from "./not-runnable.ts";
 
@@ -171,9 +178,9 @@ export class HeldInstance {
       if (this.hasEnded) return;
       // It would only meet the limit again, and take from others what it takes on its way there.
       if (outcome.limit !== undefined) {
-        const explanation = limitExplanations[outcome.limit];
-        if (outcome.limit === "tmp") return this.fail(explanation);
-        this.#owner.onExhausted(this, { kind: "ended", reason: outcome.limit, explanation });
+        const { limit, explanation } = outcome.limit;
+        if (limit === "tmp") return this.fail(explanation);
+        this.#owner.onExhausted(this, { kind: "ended", reason: limit, explanation });
         return;
       }
       everReady ||= outcome.servedMs > 0;
@@ -216,7 +223,9 @@ export class HeldInstance {
       return {
         servedMs: performance.now() - readyAt,
         why: `Its process ended by itself (${exit.signal ?? `code ${exit.code}`}).`,
-        limit: exit.limit,
+        ...(exit.limit && {
+          limit: { limit: exit.limit, explanation: limitExplanations[exit.limit](child.limits) },
+        }),
       };
     } finally {
       this.#ended.signal.removeEventListener("abort", stop);
@@ -236,15 +245,22 @@ export class HeldInstance {
 interface Outcome {
   servedMs: number;
   why: string;
-  limit?: Exit["limit"] | undefined;
+  limit?: { limit: Limit; explanation: string };
 }
 
 /** For the owner: what was too much, and what to do. */
-const limitExplanations: Record<NonNullable<Exit["limit"]>, string> = {
-  memory: "It used more memory than an instance may have. Create a new one, and ask it for less at a time.",
-  cpu: "It kept a processor busy for longer than an instance may. Create a new one, and ask it for less at a time.",
-  tmp: "It kept more in temporary files than an instance may. Create a new one, and ask it for less at a time.",
+const limitExplanations: Record<Limit, (limits: ChildLimits) => string> = {
+  memory: ({ memoryBytes }) => `It took more than its ${inMegabytes(memoryBytes)} of memory. ${askForLess}`,
+  cpu: ({ cpuCores, cpuWindowMs }) =>
+    // One window until it was held down, and one in which it wanted more all the same.
+    `It wanted more than its ${Math.round(cpuCores * 100)} % of a processor for ${(2 * cpuWindowMs) / 1_000} seconds. ${askForLess}`,
+  tmp: ({ tmpBytes }) => `It kept more than its ${inMegabytes(tmpBytes)} in temporary files. ${askForLess}`,
 };
+const askForLess = "Create a new one, and ask it for less at a time.";
+
+function inMegabytes(bytes: number): string {
+  return `${Math.round(bytes / 2 ** 20)} MB`;
+}
 
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

@@ -34,7 +34,7 @@ const plain: Omit<ChildSpec, "id"> = {
   args: ["plain"],
 };
 
-function hold(id: string, equip: InstanceOwner["equip"]) {
+function hold(id: string, equip: InstanceOwner["equip"], itsPool = pool) {
   const ready = Promise.withResolvers<void>();
   const exhausted = Promise.withResolvers<Closing>();
   const defects: unknown[] = [];
@@ -42,7 +42,7 @@ function hold(id: string, equip: InstanceOwner["equip"]) {
     { instanceId: id, fence: 1, remainingMs: 60_000, renewals: 0 },
     performance.now() + 60_000,
     {
-      pool,
+      pool: itsPool,
       equip,
       onSpawn: () => undefined,
       onReady: () => {
@@ -120,4 +120,29 @@ test("what nobody expected is told to the operator, and its owner learns no more
   expect(await exhausted).toEqual({ kind: "failed", failure: "The node could not start it." });
   await instance.end();
   expect(defects).toMatchObject([cause, { message: "it does not let go" }]);
+});
+
+const askForLess = "Create a new one, and ask it for less at a time.";
+
+test("one that meets the limit of the processor or of memory ends with that reason, and the number in words", async () => {
+  await using strict = await openPool({
+    runtimeDirectory: runtime.path,
+    nodeBinary: process.execPath,
+    minimumLevel: "none",
+    limits: { cpuCores: 0.1, cpuWindowMs: 1_500 },
+  });
+  const busy = hold("busy", () => Promise.resolve({ ...plain, args: ["busy"] }), strict);
+  expect(await busy.exhausted).toEqual({
+    kind: "ended",
+    reason: "cpu",
+    explanation: `It wanted more than its 10 % of a processor for 3 seconds. ${askForLess}`,
+  });
+  await busy.instance.end();
+  const greedy = hold("greedy", () => Promise.resolve({ ...plain, args: ["greedy"] }));
+  expect(await greedy.exhausted).toEqual({
+    kind: "ended",
+    reason: "memory",
+    explanation: `It took more than its 512 MB of memory. ${askForLess}`,
+  });
+  await greedy.instance.end();
 });

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import type { ChildCgroup } from "./cgroup.ts";
 import type { Isolation } from "./isolation.ts";
-import type { Limit } from "./limits.ts";
+import type { ChildLimits, Limit } from "./limits.ts";
 import { BoundedLogRing, type LogRing } from "./log-ring.ts";
 import { PoolError } from "./pool-error.ts";
 import { childrenOf, signalProcess, startTimeOf, waitUntil } from "./processes.ts";
@@ -40,6 +40,7 @@ export interface Child {
   /** The uid that is the child's alone, where the level gives one. */
   readonly uid: number | undefined;
   readonly isolation: Isolation;
+  readonly limits: ChildLimits;
   /** What the child wrote to standard output and standard error. */
   readonly logs: LogRing;
   /**
@@ -60,7 +61,7 @@ export interface ChildParts {
   readonly cgroup: ChildCgroup | undefined;
   readonly temporary: string | undefined;
   readonly graceMs: number;
-  readonly logBytes: number;
+  readonly limits: ChildLimits;
   readonly now: () => number;
   /** Released, uid and socket among them, once the process is gone. */
   readonly resources: AsyncDisposableStack;
@@ -79,6 +80,7 @@ export class SandboxedChild implements Child {
   readonly pid: number;
   readonly uid: number | undefined;
   readonly isolation: Isolation;
+  readonly limits: ChildLimits;
   readonly cgroup: ChildCgroup | undefined;
   /** Its temporary directory on the host's disk; undefined where it has a /tmp of its own, or none. */
   readonly temporary: string | undefined;
@@ -99,10 +101,11 @@ export class SandboxedChild implements Child {
     this.pid = child.pid;
     this.uid = parts.uid;
     this.isolation = isolation;
+    this.limits = parts.limits;
     this.cgroup = parts.cgroup;
     this.temporary = parts.temporary;
     this.#state = { kind: "starting", since: now() };
-    const logs = new BoundedLogRing(parts.logBytes, now);
+    const logs = new BoundedLogRing(parts.limits.logBytes, now);
     logs.drain(child.stdout, "stdout");
     logs.drain(child.stderr, "stderr");
     this.logs = logs;

@@ -141,7 +141,6 @@ class ProcessPool implements Pool {
     this.#queue = new PQueue({ concurrency: settings.concurrency });
     this.#watch = new Watch({
       children: () => this.#children,
-      limits: host.limits,
       onThrottled: ({ id }, limit) => settings.log({ kind: "throttled", id, limit }),
       onError: ({ id }, error) => settings.log({ kind: "watchFailed", id, error }),
     });
@@ -268,7 +267,7 @@ class ProcessPool implements Pool {
       cgroup,
       temporary: temporary?.path,
       graceMs: spec.graceMs ?? defaultGraceMs,
-      logBytes: limits.logBytes,
+      limits,
       now,
       resources: resources.move(),
       onCleanupError: (error) => log({ kind: "cleanupFailed", id: spec.id, error }),

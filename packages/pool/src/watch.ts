@@ -1,5 +1,5 @@
 import type { SandboxedChild } from "./child.ts";
-import type { ChildLimits, Limit } from "./limits.ts";
+import type { Limit } from "./limits.ts";
 import { isLargerThan } from "./private-tmp.ts";
 import { type ProcessUsage, listProcesses, sharedOutBytes, treeOf } from "./process-usage.ts";
 import { processesByUid, signalProcess } from "./processes.ts";
@@ -12,7 +12,6 @@ const pressingShare = 0.9;
 
 export interface WatchOptions {
   readonly children: () => Iterable<SandboxedChild>;
-  readonly limits: ChildLimits;
   readonly onThrottled: (child: SandboxedChild, limit: Limit) => void;
   readonly onError: (child: SandboxedChild, error: unknown) => void;
 }
@@ -93,7 +92,7 @@ export class Watch implements AsyncDisposable {
 
   /** @returns whether to look again soon. */
   async #lookAt(child: SandboxedChild, tree: readonly ProcessUsage[]): Promise<boolean> {
-    const { limits } = this.#options;
+    const { limits } = child;
     if (child.state.kind === "stopping" || child.state.kind === "dead") {
       // It must be able to run to obey a SIGTERM.
       resume(tree);
@@ -109,13 +108,12 @@ export class Watch implements AsyncDisposable {
   }
 
   async #lookAtDisk(child: SandboxedChild): Promise<void> {
-    const { temporary } = child;
-    if (temporary !== undefined && (await isLargerThan(temporary, this.#options.limits.tmpBytes)))
-      child.endAtLimit("tmp");
+    const { temporary, limits } = child;
+    if (temporary !== undefined && (await isLargerThan(temporary, limits.tmpBytes))) child.endAtLimit("tmp");
   }
 
   async #lookAtCpu(child: SandboxedChild, tree: readonly ProcessUsage[]): Promise<boolean> {
-    const { cpuCores, cpuWindowMs } = this.#options.limits;
+    const { cpuCores, cpuWindowMs } = child.limits;
     const now = performance.now();
     const account = this.#accounts.get(child) ?? openAccount(now);
     const usedMs = usedSince(account.tree, tree);
