@@ -99,7 +99,9 @@ describe("a start", () => {
       "--width=$(id) 'x' \"y\"",
       "plain",
     ]);
-    expect(result.environment).toEqual({ NODE_ENV: "production", MCP_ID: instance.id });
+    // What Node itself is started with; without namespaces also where it may write.
+    const { NODE_OPTIONS: _, TMPDIR: _tmp, ...declared } = result.environment;
+    expect(declared).toEqual({ NODE_ENV: "production", MCP_ID: instance.id });
     expect(Object.keys(result.headers)).not.toContain("authorization");
     expect(Object.keys(result.headers)).not.toContain("cookie");
     expect(JSON.stringify(result)).not.toContain(instance.token);
@@ -143,6 +145,29 @@ async function stateOf({ id }: Instance): Promise<string | undefined> {
   );
   return row?.state;
 }
+
+describe("a server whose type has a limit of its own", () => {
+  const limits = { memoryMiB: 256 };
+
+  test("is held to it by the kernel", async () => {
+    await addType(product, "small", { limits });
+    const instance = await createInstance(product, user, { type: "small" });
+    expect((await send(instance, "ping")).status).toBe(200);
+    const held = await Promise.all(
+      (await processesOf(instance.id)).map((pid) => readFile(`/proc/${pid}/limits`, "utf8")),
+    );
+    const megabytes = held.map((text) => Number(/^Max data size\s+(\d+)/m.exec(text)?.[1]) / 2 ** 20);
+    // Beside its memory, what Node takes by itself.
+    expect(new Set(megabytes)).toEqual(new Set([256 + 544]));
+  });
+
+  test("ends when it takes more, and its owner reads how much it may have", async () => {
+    await addType(product, "greedy", { bundle: "fixture-greedy", limits });
+    const instance = await createInstance(product, user, { type: "greedy" });
+    await eventually(20_000, async () => (await view(instance)).endReason === "memory");
+    expect((await view(instance)).failure).toContain("It took more than its 256 MB of memory.");
+  });
+});
 
 describe("a server that dies", () => {
   test("is started again, and a call that comes meanwhile waits for it", async () => {

@@ -42,7 +42,10 @@ export async function equipInstance(
   const chosen = Object.entries(declaration.config).flatMap(([key, { argument }]) =>
     Object.hasOwn(config, key) ? [`${argument}=${config[key]}`] : [],
   );
+  const { memoryMiB, cpuCores } = declaration.limits;
   const env: Record<string, string> = { ...declaration.env };
+  // The adapter bounds the heap of a server under Node by it.
+  if (memoryMiB !== undefined) env["MCP_MEMORY_MIB"] = String(memoryMiB);
   if (declaration.runtime === "other") env["MCP_RUNTIME"] = "other";
   if (declaration.listens === "tcp") {
     const port = options.pool.isolation.parts.namespaces
@@ -55,6 +58,10 @@ export async function equipInstance(
     entry: bundle.entry,
     nodeArgs: bundle.nodeArgs ?? [],
     args: [...bundle.args, ...chosen],
+    limits: {
+      ...(memoryMiB !== undefined && { memoryBytes: memoryMiB * 2 ** 20 }),
+      ...(cpuCores !== undefined && { cpuCores }),
+    },
   };
   // Without a rule there is no way out, and no broker that could be one.
   if (declaration.egress.length === 0) return { ...spec, env };

@@ -129,9 +129,13 @@ test("one that meets the limit of the processor or of memory ends with that reas
     runtimeDirectory: runtime.path,
     nodeBinary: process.execPath,
     minimumLevel: "none",
-    limits: { cpuCores: 0.1, cpuWindowMs: 1_500 },
+    limits: { cpuWindowMs: 1_500 },
   });
-  const busy = hold("busy", () => Promise.resolve({ ...plain, args: ["busy"] }), strict);
+  const busy = hold(
+    "busy",
+    () => Promise.resolve({ ...plain, args: ["busy"], limits: { cpuCores: 0.1 } }),
+    strict,
+  );
   expect(await busy.exhausted).toEqual({
     kind: "ended",
     reason: "cpu",

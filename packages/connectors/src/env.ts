@@ -6,6 +6,8 @@ export interface SandboxEnvironment {
   caFile: string | undefined;
   /** `MCP_RUNTIME`: `node`, the default, for a script that Node runs, `other` for any other program. */
   runtime: string;
+  /** `MCP_MEMORY_MIB`: what all processes of the sandbox may take together; undefined where it is the default of 512. */
+  memoryMib: string | undefined;
   /** `PORT`: where a server listens that speaks HTTP on TCP only; undefined for a stdio server. */
   port: string | undefined;
   /** `NODE_OPTIONS`: what every Node process of this sandbox is started with; undefined where there is nothing of the kind. */
@@ -19,11 +21,12 @@ export function readSandboxEnvironment(): SandboxEnvironment {
     MCP_EGRESS_SOCKET: egressSocket,
     MCP_EGRESS_CA_FILE: caFile,
     MCP_RUNTIME: runtime = "node",
+    MCP_MEMORY_MIB: memoryMib,
     PORT: port,
     NODE_OPTIONS: nodeOptions,
     ...rest
   } = process.env;
   const declared: Record<string, string> = {};
   for (const [name, value] of Object.entries(rest)) declared[name] = value ?? "";
-  return { egressSocket, caFile, runtime, port, nodeOptions, declared };
+  return { egressSocket, caFile, runtime, memoryMib, port, nodeOptions, declared };
 }

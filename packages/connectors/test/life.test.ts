@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 
 import { describe, expect, it } from "vitest";
 
@@ -127,6 +128,17 @@ describe("the adapter in a sandbox", () => {
     const pids = await listProcesses(server);
     server.process.stdin?.end();
     await expectGone(pids);
+  });
+
+  it.each([
+    { env: {}, heap: "--max-old-space-size=256" },
+    { env: { MCP_MEMORY_MIB: "1024" }, heap: "--max-old-space-size=512" },
+  ])("gives the wrapped server a heap of half its memory: $heap", async ({ env, heap }) => {
+    await using server = await runServer({ env });
+    await sendLegacy(server.url, callTool("echo"));
+    const pids = await listDescendants(server.process.pid ?? 0);
+    const commands = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8")));
+    expect(commands.flatMap((command) => command.split("\0"))).toContain(heap);
   });
 
   it("shows the wrapped server no environment but the declared one", async () => {

@@ -143,6 +143,7 @@ describe("the end of a bridge", () => {
   it.each([
     { env: { PORT: "none" }, reason: "PORT is a number from 1 to 65535" },
     { env: { MCP_RUNTIME: "deno" }, reason: 'MCP_RUNTIME is "node" or "other", not "deno"' },
+    { env: { MCP_MEMORY_MIB: "much" }, reason: "MCP_MEMORY_MIB is a number of MiB" },
     { env: { MCP_EGRESS_SOCKET: "/x" }, reason: "come together: set both or neither" },
   ])("comes before its beginning with wrong settings: $reason", async ({ env, reason }) => {
     await using server = await runServer({ script: fixture, env });

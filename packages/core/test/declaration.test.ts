@@ -103,6 +103,25 @@ describe("a credential", () => {
   });
 });
 
+describe("limits", () => {
+  test.each([{ memoryMiB: 1_024 }, { cpuCores: 0.25 }, { memoryMiB: 192, cpuCores: 8 }])(
+    "of %o are accepted",
+    (limits) => {
+      expect(issuesOf({ ...github, limits })).toEqual([]);
+    },
+  );
+
+  test.each([
+    { memoryMiB: 64 },
+    { memoryMiB: 8_193 },
+    { memoryMiB: 512.5 },
+    { cpuCores: 0 },
+    { cpuCores: 9 },
+  ])("of %o are refused", (limits) => {
+    expect(issuesOf({ ...github, limits })).not.toEqual([]);
+  });
+});
+
 describe("an environment", () => {
   test.each([
     "NODE_OPTIONS",

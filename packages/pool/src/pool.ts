@@ -10,7 +10,7 @@ import { type Host, type HostOptions, openHost } from "./host.ts";
 import { type IsolationLevel, meetsLevel } from "./isolation-level.ts";
 import { type Isolation, probeHost } from "./isolation.ts";
 import { egressSocketInside, givenDirectory, spawnChild } from "./launch.ts";
-import type { Limit } from "./limits.ts";
+import type { ChildLimits, Limit } from "./limits.ts";
 import { bindListener } from "./listener.ts";
 import { PoolError } from "./pool-error.ts";
 import { makePrivateTmp } from "./private-tmp.ts";
@@ -58,6 +58,8 @@ export interface ChildSpec {
    * child's uid can read them, and they are gone with it. `Pool.filePath` tells where it finds them.
    */
   readonly files?: Readonly<Record<string, string | Buffer>>;
+  /** Where it may have more or less than the pool's other children. */
+  readonly limits?: Partial<Pick<ChildLimits, "memoryBytes" | "cpuCores">>;
   /** Default 10,000. */
   readonly readyTimeoutMs?: number;
   /** Time between SIGTERM and SIGKILL. Default 3,000. */
@@ -218,7 +220,8 @@ class ProcessPool implements Pool {
   }
 
   async #spawn(spec: ChildSpec, signal: AbortSignal): Promise<SandboxedChild> {
-    const { runtime, slots, cgroups, tools, limits, node, preload, filter } = this.#host;
+    const { runtime, slots, cgroups, tools, node, preload, filter } = this.#host;
+    const limits = { ...this.#host.limits, ...spec.limits };
     const { log, now } = this.#settings;
     await using resources = new AsyncDisposableStack();
     const slot = slots && this.isolation.parts.ownUid ? resources.use(await slots.acquire()) : undefined;

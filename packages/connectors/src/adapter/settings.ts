@@ -11,6 +11,8 @@ export interface Settings {
   command: string;
   args: readonly string[];
   runtime: "node" | "other";
+  /** What all processes of the sandbox may take together, MiB. */
+  memoryMib: number;
   /** Where the server listens on loopback; null for a stdio server. */
   port: number | null;
   /** Null for a server that calls nobody. */
@@ -26,6 +28,8 @@ export function readSettings(argv: readonly string[], environment: SandboxEnviro
   const [command, ...args] = argv;
   if (command === undefined) throw new Error("Usage: server.js <script or program> [argument…]");
   const { egressSocket, caFile, runtime, nodeOptions, declared } = environment;
+  const memoryMib = Number(environment.memoryMib ?? 512);
+  if (!(memoryMib > 0)) throw new Error("MCP_MEMORY_MIB is a number of MiB");
   if (runtime !== "node" && runtime !== "other") {
     throw new Error(`MCP_RUNTIME is "node" or "other", not ${JSON.stringify(runtime)}`);
   }
@@ -38,21 +42,21 @@ export function readSettings(argv: readonly string[], environment: SandboxEnviro
   }
   const egress =
     egressSocket === undefined || caFile === undefined ? null : { socketPath: egressSocket, caFile };
-  return { command, args, runtime, port, egress, nodeOptions, declared };
+  return { command, args, runtime, memoryMib, port, egress, nodeOptions, declared };
 }
 
 /**
- * Heap of a wrapped server, MiB. Without a bound V8 sizes it by the host's memory, and garbage alone would
- * reach the instance's limit; with it, a server that needs more says so in its log when it ends.
+ * Heap of a wrapped server, as a part of the instance's memory. Without a bound V8 sizes it by the host's memory, and
+ * garbage alone would reach the instance's limit; with it, a server that needs more says so in its log when it ends.
  */
-const serverHeapMib = 256;
+const serverHeapShare = 0.5;
 
 /**
  * @param bundle the directory of this program, its preload and the server
  * @param forwarder for a program that is not Node's; null where there is no egress
  */
 export function planLaunch(settings: Settings, bundle: string, forwarder: Forwarder | null): Launch {
-  const { command, args, runtime, port, egress, nodeOptions, declared } = settings;
+  const { command, args, runtime, memoryMib, port, egress, nodeOptions, declared } = settings;
   // After what the type declares: a declaration cannot lead round the broker by mistake.
   const env = {
     ...declared,
@@ -67,7 +71,7 @@ export function planLaunch(settings: Settings, bundle: string, forwarder: Forwar
     const script = resolve(bundle, command);
     return {
       command: process.execPath,
-      args: [`--max-old-space-size=${serverHeapMib}`, script, ...args],
+      args: [`--max-old-space-size=${Math.floor(memoryMib * serverHeapShare)}`, script, ...args],
       env,
     };
   }

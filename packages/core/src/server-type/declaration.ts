@@ -11,6 +11,10 @@ const Limits = z
     /** All request bodies of an instance together, to upstream hosts, and all answers. */
     egressOutMiB: mebibytes,
     egressInMiB: mebibytes,
+    /** Of all processes of an instance together. Below the least, Node and the adapter alone come near it. */
+    memoryMiB: z.int().min(192).max(8_192),
+    /** Processors that an instance may keep busy: 0.5 is half of one. */
+    cpuCores: z.number().min(0.1).max(8),
   })
   .partial();
 
