@@ -55,7 +55,7 @@ function answeredCalls({ calls, failures }: { calls: number; failures: number })
   return calls - failures;
 }
 
-test("a killed database: live tokens are served on, a deadline is kept, and afterwards nothing is missing", async () => {
+test("LEASE-5: a killed database: live tokens are served on, a deadline is kept, and afterwards nothing is missing", async () => {
   const [goingOn, expiring] = await Promise.all([createInstance(), createInstance()]);
   const pids = await processesOf(goingOn.id);
   const deadline = performance.now() + 3_000;

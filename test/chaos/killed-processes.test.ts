@@ -53,7 +53,7 @@ async function receiptOf({ id }: Instance): Promise<any> {
   return (await query(api.url, "mcp.receipt", { id }, { token: owner.token })).data;
 }
 
-test("a killed worker leaves no process for two seconds; its successor serves the same URL and token, except what is due", async () => {
+test("LEASE-3, ISO-13: a killed worker leaves no process for two seconds; its successor serves the same URL and token, except what is due", async () => {
   const [goingOn, expiring, revoked] = await Promise.all([
     createInstance(),
     createInstance(),
@@ -94,7 +94,7 @@ test("a killed worker leaves no process for two seconds; its successor serves th
   expect(await deployment.runtime.sockets()).toHaveLength(1);
 });
 
-test("without the API an instance goes on, ends at its deadline, and is revoked through its successor", async () => {
+test("LEASE-4, RES-11: without the API an instance goes on, ends within a second of its deadline, and is revoked through its successor", async () => {
   const [goingOn, expiring] = await Promise.all([createInstance(), createInstance()]);
   await kill(api);
   await echo(goingOn);

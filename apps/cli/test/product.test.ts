@@ -190,6 +190,31 @@ test("an instance serves with its token until it is revoked, and its receipt tel
   expect((await machine.run(["instances", "ls", "--all"])).stdout).toContain("ended (revoked)");
 });
 
+test("ISO-12: while an instance runs, no secret of the home, no password and no token is in any command line of the host", async () => {
+  const created = await machine.json<CreatedInstance>(["run", "everything", "--for", "5m"]);
+  const files = await readdir(join(machine.home, "secrets"), { recursive: true, withFileTypes: true });
+  const contents = await Promise.all(
+    files
+      .filter((file) => file.isFile())
+      .map(async ({ parentPath, name }) => (await readFile(join(parentPath, name), "utf8")).trim()),
+  );
+  // A lock lies there too, which is empty.
+  const secrets = contents.filter((content) => content.length >= 16);
+  expect(secrets.length).toBeGreaterThan(2);
+  const credentials = await readFile(join(machine.configHome, "minimcp/credentials.json"), "utf8");
+  const tokens = credentials.match(/eyJ[\w.-]+|mrt_\w{49}/g) ?? [];
+  expect(tokens.length).toBeGreaterThan(1);
+  const lines = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => commandOf(Number(pid)));
+  expect(lines.join()).toContain(`${machine.directory}/r/stage/bundle-`);
+  const found = [...secrets, ...tokens, password, created.accessToken].filter((secret) =>
+    lines.some((line) => line.includes(secret)),
+  );
+  expect(found).toEqual([]);
+  await machine.json(["instances", "revoke", created.instance.id]);
+});
+
 test("without --json, the token, the deadline and the way to connect are told", async () => {
   const { stdout, code } = await machine.run([
     "run",

@@ -65,7 +65,7 @@ test("a home that began without a sandbox keeps the one it gets later", async ()
   await expect(openNodePool(await configWithoutBubblewrap(home), log)).rejects.toThrow(/before/);
 });
 
-test("production accepts nothing below strict unless it is named", async () => {
+test("ISO-18: production without bubblewrap opens no pool, for nothing below strict is accepted unless it is named", async () => {
   const home = await temporaryDirectory();
   const production = { MINIMCP_MODE: "production", TRUSTED_PROXIES: "127.0.0.1" };
   await expect(openNodePool(await configWithoutBubblewrap(home, production), log)).rejects.toThrow(

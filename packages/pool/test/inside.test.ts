@@ -1,14 +1,20 @@
 // The attack: a hostile MCP server looks for anything of the host that it can read, reach, keep or become.
+import { execFile } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { chmod, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createSocketServer } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { type Pool, openPool } from "../src/index.ts";
 import { egressSocketInside } from "../src/launch.ts";
+import { listProcesses, treeOf } from "../src/process-usage.ts";
 import {
   bestLevel,
   copyForUser,
@@ -26,9 +32,16 @@ const ordinaryUid = 65_534;
 
 interface Situation {
   name: string;
-  open: (
-    resources: AsyncDisposableStack,
-  ) => Promise<{ socketPath: string; level: string; expectedUid: number | undefined }>;
+  open: (resources: AsyncDisposableStack) => Promise<Opened>;
+}
+
+interface Opened {
+  socketPath: string;
+  level: string;
+  childPid: number;
+  expectedUid: number | undefined;
+  /** Where its bundle was staged. */
+  runtimeDirectory: string;
 }
 
 const situations: Situation[] = [
@@ -46,7 +59,9 @@ const situations: Situation[] = [
       return {
         socketPath: child.socketPath,
         level: child.isolation.level,
+        childPid: child.pid,
         expectedUid: child.uid ?? process.getuid?.(),
+        runtimeDirectory: join(directory.path, "rt"),
       };
     },
   },
@@ -61,7 +76,8 @@ const situations: Situation[] = [
             const owner: Owner = resources.use(
               await startOwner({ runtimeDirectory, nodeBinary, bundleDirectory: bundle, uid: ordinaryUid }),
             );
-            return { socketPath: owner.socketPath, level: owner.level, expectedUid: ordinaryUid };
+            const { socketPath, level, childPid } = owner;
+            return { socketPath, level, childPid, expectedUid: ordinaryUid, runtimeDirectory };
           },
         },
       ]
@@ -72,9 +88,11 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
   const resources = new AsyncDisposableStack();
   let socketPath = "";
   let level = "";
+  let childPid = 0;
   let expectedUid: number | undefined;
+  let runtimeDirectory = "";
   beforeAll(async () => {
-    ({ socketPath, level, expectedUid } = await open(resources));
+    ({ socketPath, level, childPid, expectedUid, runtimeDirectory } = await open(resources));
   });
   afterAll(() => resources.disposeAsync());
 
@@ -82,7 +100,14 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(level).toBe(name);
   });
 
-  it("has no capability, no way to gain one, and a filter", async () => {
+  it("ISO-1: every process of it runs on the host under the child's own uid, or under the worker's where the level has none", async () => {
+    const tree = treeOf(childPid, listProcesses());
+    expect(tree.length).toBeGreaterThan(1);
+    for (const process of tree) expect(await uidsOf(process.pid)).toEqual(four(expectedUid));
+    if (name === "strict") expect([0, undefined]).not.toContain(expectedUid);
+  });
+
+  it("ISO-2: has no capability, no way to gain one, and a filter", async () => {
     const status = await runFreelyInside<string>(
       socketPath,
       `return fs.readFileSync("/proc/self/status", "utf8")`,
@@ -96,7 +121,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(status).toMatch(/^Seccomp:\t2$/m);
   });
 
-  it("runs under the expected uid and no group besides", async () => {
+  it("ISO-2: runs under the expected uid and its own group alone", async () => {
     const ids = await runInside(
       socketPath,
       `return [process.getuid(), process.getgid(), process.getgroups()]`,
@@ -104,7 +129,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(ids).toEqual([expectedUid, expectedUid, [expectedUid]]);
   });
 
-  it("has only the declared environment, and its init has none", async () => {
+  it("ISO-6: has only the declared environment, and its init has none", async () => {
     const env = await runInside<object>(socketPath, `return process.env`);
     expect(env).toEqual({
       NODE_ENV: "production",
@@ -116,11 +141,10 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
       socketPath,
       `return fs.readFileSync("/proc/1/environ", "utf8")`,
     );
-    expect(init).not.toContain("SECRET_LOOKING");
-    expect(init).not.toContain("HOME");
+    expect(init).toBe("");
   });
 
-  it("shows no value of its environment in a command line of the host", async () => {
+  it("ISO-12: shows no value of its environment in a command line of the host", async () => {
     const pids = (await readdir("/proc")).filter((file) => /^\d+$/.test(file));
     const lines = await Promise.all(
       pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")),
@@ -129,7 +153,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(lines.filter((line) => line.includes("look-for-this"))).toEqual([]);
   });
 
-  it("sees its init and itself", async () => {
+  it("ISO-3: sees its init and itself", async () => {
     const pids = await runFreelyInside(
       socketPath,
       `return fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name) && name !== String(process.pid))`,
@@ -137,7 +161,20 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(pids).toEqual(["1", "2"]);
   });
 
-  it("inherits the listener and nothing else", async () => {
+  it("ISO-7: has the listener open, what Node itself needs, and nothing else", async () => {
+    const targets = await runFreelyInside<string[]>(
+      socketPath,
+      `const path = "/proc/" + process.ppid + "/fd/";
+       return fs.readdirSync(path).filter((fd) => Number(fd) > 2).flatMap((fd) => { try { return [fs.readlinkSync(path + fd)] } catch { return [] } })`,
+    );
+    const own = /^(?:anon_inode:\[(?:eventpoll|eventfd|io_uring)\]|pipe:\[\d+\]|\/dev\/null)$/;
+    const others = targets.filter((target) => !own.test(target));
+    expect(others.filter((target) => !target.startsWith("socket:"))).toEqual([]);
+    // The listener, the connection on which this was asked, and three to the program that looks.
+    expect(others).toHaveLength(5);
+  });
+
+  it("ISO-7: what it starts inherits neither the listener nor anything else", async () => {
     const targets = await runInside<number[]>(
       socketPath,
       // A grandchild that gets everything not marked close-on-exec.
@@ -147,7 +184,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(targets).toEqual([0, 1, 2, 3]);
   });
 
-  it("finds only the sandbox in the root, and no file of the host outside /usr", async () => {
+  it("ISO-8: finds only the sandbox in the root, and no file of the host outside /usr", async () => {
     const found = await runFreelyInside<string[]>(socketPath, `return fs.readdirSync("/").toSorted()`);
     expect(found).toEqual([
       "app",
@@ -209,7 +246,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(names).toEqual({ addresses: ["127.0.0.1", "::1"], other: "EAI_AGAIN", byProgram: 0 });
   });
 
-  it("writes to /tmp and nowhere else", async () => {
+  it("ISO-9: writes to /tmp and nowhere else", async () => {
     const writable = await runFreelyInside(
       socketPath,
       `const found = [];
@@ -226,7 +263,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(writable).toEqual(["/tmp"]);
   });
 
-  it("fills its /tmp up to the limit and no further", async () => {
+  it("ISO-9, RES-6: fills its /tmp up to the limit and no further", async () => {
     const outcome = await runInside(
       socketPath,
       `const chunk = Buffer.alloc(1 << 20);
@@ -238,7 +275,7 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(outcome).toEqual({ code: "ENOSPC", isBelow: true });
   });
 
-  it("reaches no loopback, no address and no abstract socket of the host", async () => {
+  it("ISO-11: reaches no loopback, no address and no abstract socket of the host", async () => {
     await using sockets = new AsyncDisposableStack();
     const tcp = sockets.use(createServer());
     await new Promise<void>((resolve) => tcp.listen(0, resolve));
@@ -274,17 +311,83 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     expect(codes).not.toContain(0);
   });
 
-  it("gains nothing from a set-uid program", async () => {
-    const uid = await runFreelyInside(
+  // perl calls the kernel by number; it is part of Debian's base and so inside every sandbox there.
+  it.runIf(process.arch === "x64" && existsSync("/usr/bin/perl"))(
+    "ISO-4: ptrace, process_vm_readv, mount, unshare, setns, bpf, keyctl and io_uring are refused, whatever the filter's own list says",
+    async () => {
+      // Numbers of the kernel's syscall_64.tbl; the arguments are those of a call that could succeed.
+      const calls: [name: string, number: number, args: string][] = [
+        ["ptrace(TRACEME)", 101, "0, 0, 0, 0"],
+        ["process_vm_readv", 310, "$$, 0, 0, 0, 0, 0"],
+        ["mount", 165, "$none, $tmp, $tmpfs, 0, 0"],
+        ["unshare(NEWUSER)", 272, "0x10000000"],
+        ["setns", 308, "fileno(NS), 0"],
+        ["bpf(MAP_CREATE)", 321, "0, 0, 0"],
+        ["keyctl(GET_KEYRING_ID)", 250, "0, -3, 0"],
+        ["io_uring_setup", 425, "8, $parameters"],
+        ["io_uring_enter", 426, "0, 0, 0, 0, 0, 0"],
+        ["io_uring_register", 427, "0, 0, 0, 0"],
+      ];
+      const script = calls.map(
+        ([, number, args]) => `$! = 0; $r = syscall(${number}, ${args}); print $r < 0 ? $!+0 : 0, "\\n";`,
+      );
+      // syscall() takes no literal string: the kernel might write there.
+      const given = `($none, $tmp, $tmpfs, $parameters) = ("none", "/tmp", "tmpfs", "\\0" x 120); open(NS, "<", "/proc/self/ns/net");`;
+      const output = await runInside<string>(
+        socketPath,
+        `return spawnSync("/usr/bin/perl", ["-e", ${JSON.stringify(`${given} ${script.join(" ")}`)}], { encoding: "utf8" }).stdout`,
+      );
+      const errors = output.trim().split("\n").map(Number);
+      // EPERM or ENOSYS, of errno(3).
+      expect(calls.filter((_, index) => ![1, 38].includes(errors[index] ?? 0))).toEqual([]);
+    },
+  );
+
+  it.runIf(isRoot)("ISO-5: gains nothing from a set-uid program of root's", async () => {
+    await plantSetUidProgram(runtimeDirectory);
+    expect(await runInside(socketPath, becomeRoot)).toBe(String(expectedUid));
+  });
+
+  it("EGR-6: gets nothing out around its broker by TCP, UDP, a raw socket or a question to a name server", async () => {
+    await using sockets = new AsyncDisposableStack();
+    const received: Buffer[] = [];
+    const udp = createSocket("udp4").on("message", (message) => received.push(message));
+    sockets.defer(() => void udp.close());
+    udp.bind(0);
+    await once(udp, "listening");
+    const tcp = sockets.use(createServer());
+    await once(tcp.listen(0), "listening");
+    const address = tcp.address();
+    const port = typeof address === "object" && address ? address.port : 0;
+    const hosts = ["127.0.0.1", ...ownAddresses(), "192.0.2.1"];
+    const outcome = await runInside<Record<string, unknown>>(
       socketPath,
-      `const found = ["/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd"].find((path) => fs.existsSync(path) && fs.statSync(path).mode & 0o4000);
-       if (!found) return process.getuid();
-       const child = spawn(found, [], { stdio: "pipe" });
-       await new Promise((resolve) => setImmediate(resolve));
-       try { return Number(/^Uid:\\t\\d+\\t(\\d+)/m.exec(fs.readFileSync("/proc/" + child.pid + "/status", "utf8"))[1]) }
-       catch { return process.getuid() } finally { child.kill("SIGKILL") }`,
+      `const dgram = process.getBuiltinModule("node:dgram");
+       const dns = process.getBuiltinModule("node:dns/promises");
+       const hosts = ${JSON.stringify(hosts)};
+       const tcp = await Promise.all(hosts.map((host) => tryConnect({ host, port: ${port} })));
+       const udp = await Promise.all(hosts.map((host) => new Promise((resolve) => {
+         const socket = dgram.createSocket("udp4");
+         socket.on("error", () => {});
+         socket.send("out", ${udp.address().port}, host, (error) => { socket.close(); resolve(error?.code ?? "sent to its own loopback") });
+       })));
+       const resolver = new dns.Resolver({ timeout: 500, tries: 1 });
+       resolver.setServers(["192.0.2.1", "127.0.0.1"]);
+       const names = await Promise.all([resolver.resolve4("example.com"), dns.lookup("example.com")].map((asked) => asked.then(() => "resolved", () => "no answer")));
+       const raw = spawnSync("/usr/bin/perl", ["-MSocket", "-e", 'print socket(S, PF_INET, SOCK_RAW, 1) ? "opened" : $!+0'], { encoding: "utf8" }).stdout;
+       return { tcp, udp, names, raw };`,
     );
-    expect(uid).toBe(expectedUid);
+    expect(outcome["tcp"]).not.toContain("connected");
+    const [own, ...others] = outcome["udp"] as string[];
+    expect(own).toBe("sent to its own loopback");
+    expect(new Set(others)).toEqual(new Set(["ENETUNREACH"]));
+    expect(outcome["names"]).toEqual(["no answer", "no answer"]);
+    expect(outcome["raw"]).toBe("1");
+    // A datagram of the host's own arrives, and none that was sent before it from inside.
+    const sender = createSocket("udp4");
+    sockets.defer(() => void sender.close());
+    sender.send("from the host", udp.address().port, "127.0.0.1");
+    await expect.poll(() => received.map(String), { timeout: 5_000 }).toEqual(["from the host"]);
   });
 
   it("is refused by Node what it has no need of, though the sandbox shows it", async () => {
@@ -336,16 +439,66 @@ describe.runIf(hasNamespaces).each(situations)("a child at $name", ({ name, open
     );
     expect(said).toEqual(["outer of inner", "a thread\n"]);
   });
+});
 
-  it("runs WebAssembly and fetch within its limits", async () => {
+describe.each(reachableLevels)("WebAssembly and fetch at $level", ({ without }) => {
+  it("RES-7: work within the limits, for there is no limit on addresses", async () => {
+    await using directory = await makeTestDirectory();
+    await using pool = await openPool(await directory.options(without));
+    const child = await pool.start({ id: "wasm", bundleDirectory: fixtureServer, entry: "server.js" });
     const outcome = await runInside(
-      socketPath,
-      `new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])));
-       return fetch("http://127.0.0.1:9/").then(() => "answered", (error) => error.cause.code)`,
+      child.socketPath,
+      // (module (memory (export "m") 1) (func (export "f") (result i32) i32.const 42)); its memory then grows to 64 MiB.
+      `const bytes = new Uint8Array([0,97,115,109,1,0,0,0,1,5,1,96,0,1,127,3,2,1,0,5,3,1,0,1,7,9,2,1,109,2,0,1,102,0,0,10,6,1,4,0,65,42,11]);
+       const { instance: { exports } } = await WebAssembly.instantiate(bytes);
+       exports.m.grow(1023);
+       new Uint8Array(exports.m.buffer).fill(1);
+       const server = process.getBuiltinModule("node:http").createServer((_, response) => response.end("x".repeat(1 << 20)));
+       await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+       const answer = await fetch("http://127.0.0.1:" + server.address().port);
+       const fetched = (await answer.text()).length;
+       server.close();
+       const limits = spawnSync("/usr/bin/cat", ["/proc/self/limits"], { encoding: "utf8" }).stdout;
+       return { answer: exports.f(), megabytes: exports.m.buffer.byteLength >> 20, fetched, addresses: /^Max address space +(\\S+)/m.exec(limits)[1] };`,
     );
-    expect(["ECONNREFUSED", "ENETUNREACH", "bad port"]).toContain(outcome ?? "bad port");
+    expect(outcome).toEqual({ answer: 42, megabytes: 64, fetched: 1 << 20, addresses: "unlimited" });
   });
 });
+
+/** Real, effective, saved and file system uid of a process, as the host sees it. */
+async function uidsOf(pid: number): Promise<number[]> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return /^Uid:\t(.*)$/m.exec(status)?.[1]?.split("\t").map(Number) ?? [];
+}
+
+const four = <T>(value: T): T[] => [value, value, value, value];
+
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter(({ family, internal }) => family === "IPv4" && !internal)
+    .map(({ address }) => address);
+}
+
+const setUidProgram = "become-root";
+/** For a child: the uid that the planted program says it has become. */
+const becomeRoot = `return spawnSync(process.cwd() + "/${setUidProgram}", ["-u"], { encoding: "utf8" }).stdout.trim()`;
+
+/** Puts a program into every staged bundle that makes whoever runs it root, and sees that it does. */
+async function plantSetUidProgram(runtimeDirectory: string): Promise<void> {
+  const stage = join(runtimeDirectory, "stage");
+  const bundles = (await readdir(stage)).filter((name) => name.startsWith("bundle-"));
+  expect(bundles).not.toEqual([]);
+  for (const bundle of bundles) {
+    const path = join(stage, bundle, setUidProgram);
+    await copyFile("/usr/bin/id", path);
+    await chown(path, 0, 0);
+    await chmod(path, 0o4755);
+    const asOther = ["--reuid", String(ordinaryUid), "--regid", String(ordinaryUid), "--clear-groups"];
+    const { stdout } = await promisify(execFile)("/usr/bin/setpriv", [...asOther, path, "-u"]);
+    expect(stdout.trim(), "the file system of the temporary directory must heed set-uid bits").toBe("0");
+  }
+}
 
 async function openBroker(pool: Pool): Promise<AsyncDisposable & ReturnType<Pool["nameEgressSocket"]>> {
   const socket = pool.nameEgressSocket();
@@ -395,7 +548,7 @@ const fill = (files: number, bytes: number): string =>
   `for (let i = 0; i < ${files}; i++) fs.writeFileSync(process.env.TMPDIR + "/" + i, Buffer.alloc(${bytes}, 1)); return null`;
 
 describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a child at hardened", () => {
-  it("has its own uid and no capability, reads nothing but its bundle and writes to its own directory alone", async () => {
+  it("ISO-1, ISO-2, ISO-6: has its own uid and group, no capability and its declared environment; reads nothing but its bundle and writes to its own directory alone", async () => {
     await using directory = await makeTestDirectory();
     await using pool = await openPool(await directory.options(["bwrap"]));
     const child = await pool.start({
@@ -404,6 +557,9 @@ describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a chi
       entry: "server.js",
       env: { DECLARED: "1" },
     });
+    for (const { pid } of treeOf(child.pid, listProcesses())) {
+      expect(await uidsOf(pid)).toEqual(four(child.uid));
+    }
     const seen = await runInside(
       child.socketPath,
       `const attempt = (action) => { try { action(); return "done" } catch (error) { return error.code } };
@@ -472,5 +628,13 @@ describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a chi
       expect(await child.exited).toMatchObject({ cause: "crashed", limit: "tmp" });
     }
     expect(modest.state.kind).toBe("ready");
+  });
+
+  it("ISO-5: gains nothing from a set-uid program of root's", async () => {
+    await using directory = await makeTestDirectory();
+    await using pool = await openPool(await directory.options(["bwrap"]));
+    const child = await pool.start({ id: "hard", bundleDirectory: fixtureServer, entry: "server.js" });
+    await plantSetUidProgram(join(directory.path, "rt"));
+    expect(await runInside(child.socketPath, becomeRoot)).toBe(String(child.uid));
   });
 });

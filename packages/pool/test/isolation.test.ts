@@ -1,10 +1,18 @@
-import { chmod, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
 import { PoolError, openPool, probeIsolation } from "../src/index.ts";
-import { bestLevel, hasNamespaces, isRoot, makeTestDirectory, reachableLevels } from "./support/host.ts";
+import { findTools } from "../src/tools.ts";
+import {
+  bestLevel,
+  fixtureServer,
+  hasNamespaces,
+  isRoot,
+  makeTestDirectory,
+  reachableLevels,
+} from "./support/host.ts";
 
 describe("the level of a host", () => {
   it.each(reachableLevels)("is measured as $level without $without", async ({ level, without }) => {
@@ -50,6 +58,22 @@ describe("the level of a host", () => {
     expect(isolation.level).toBe(isRoot ? "hardened" : "none");
     expect(isolation.advice.join("\n")).toMatch(/reaches the host's loopback/);
   });
+
+  it.runIf(hasNamespaces)(
+    "ISO-18: bubblewrap that is gone after the pool opened: nothing starts, above all nothing without it",
+    async () => {
+      await using directory = await makeTestDirectory();
+      const options = await directory.options(["bwrap"]);
+      const bubblewrap = join(options.toolPath?.[0] ?? "", "bwrap");
+      await copyFile(findTools().bwrap ?? "", bubblewrap);
+      await chmod(bubblewrap, 0o755);
+      await using pool = await openPool({ ...options, minimumLevel: bestLevel });
+      await unlink(bubblewrap);
+      const starting = pool.start({ id: "bare", bundleDirectory: fixtureServer, entry: "server.js" });
+      await expect(starting).rejects.toMatchObject({ reason: "startFailed" });
+      expect(pool.children()).toEqual([]);
+    },
+  );
 
   it("below the required minimum opens no pool and says how to raise it", async () => {
     await using directory = await makeTestDirectory();

@@ -192,7 +192,7 @@ async function commandsWith(marker: string): Promise<number[]> {
 }
 
 describe.runIf(isRoot)("uids", () => {
-  it("are distinct among concurrent children, of two pools too, and free again afterwards", async () => {
+  it("ISO-1: are distinct among concurrent children, of two pools too, and free again afterwards", async () => {
     await using directory = await makeTestDirectory();
     const slots = { firstUid: 23_100, count: 3 };
     await using first = await openPool({ ...(await directory.options()), slots });

@@ -47,7 +47,7 @@ describe.each(hasTools)("at $level", ({ without }) => {
     expect(await runInside(child.socketPath, "return 1")).toBe(1);
   });
 
-  it("descriptors end at 1,024, and no core is dumped", async () => {
+  it("RES-5, ISO-20: descriptors end at 1,024, and no core is dumped", async () => {
     await using directory = await makeTestDirectory();
     await using pool = await openPool(await directory.options(without));
     const child = await pool.start({ ...server, id: "files" });

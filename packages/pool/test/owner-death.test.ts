@@ -27,7 +27,7 @@ async function outliveInput(socketPath: string): Promise<void> {
 }
 
 describe.each(reachableLevels)("at $level", ({ level, without }) => {
-  it("no process of a child outlives its killed worker by two seconds, and the next opener clears its files", async () => {
+  it("ISO-13: no process of a child outlives its killed worker by two seconds, and the next opener clears its files", async () => {
     await using directory = await makeTestDirectory();
     const { runtimeDirectory, nodeBinary, toolPath } = await directory.options(without);
     const order = { runtimeDirectory, nodeBinary, bundleDirectory: fixtureServer };
@@ -73,7 +73,7 @@ describe.each(reachableLevels)("at $level", ({ level, without }) => {
 });
 
 describe.runIf(isRoot && hasNamespaces)("at contained", () => {
-  it("no process of a child outlives its killed worker by two seconds", async () => {
+  it("ISO-13: no process of a child outlives its killed worker by two seconds", async () => {
     await using directory = await makeTestDirectory();
     const { bundle, ...rest } = await copyForUser(directory.path, ordinaryUid);
     await using owner = await startOwner({ ...rest, bundleDirectory: bundle, uid: ordinaryUid });

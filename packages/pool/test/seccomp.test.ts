@@ -121,7 +121,7 @@ it("x32 calls do not exist for a child on x86_64", () => {
 describe.runIf(hasNamespaces && process.arch === "x64" && existsSync("/usr/bin/perl"))(
   "the loaded filter",
   () => {
-    it("answers every listed call with its error, from inside a child", async () => {
+    it("ISO-4: answers every listed call with its error, from inside a child", async () => {
       await using directory = await makeTestDirectory();
       await using pool = await openPool(await directory.options());
       const child = await pool.start({ id: "calls", bundleDirectory: fixtureServer, entry: "server.js" });
