@@ -46,7 +46,7 @@ afterAll(async () => {
 });
 
 /** A call whose answer streams until somebody cuts it. Resolves once it has begun. */
-async function openStream(instance: Instance): Promise<{ ended: Promise<number> }> {
+async function openStream(instance: Instance): Promise<Stream> {
   const isReference = (await typeOf(instance)) === "everything";
   const answer = isReference
     ? await send(instance, "tools/call", {
@@ -55,6 +55,16 @@ async function openStream(instance: Instance): Promise<{ ended: Promise<number> 
         _meta: { progressToken: 1 },
       })
     : await callTool(instance, "stream");
+  return await follow(answer);
+}
+
+interface Stream {
+  /** When it was cut. */
+  ended: Promise<number>;
+}
+
+/** Resolves once a stream has begun. */
+async function follow(answer: Response): Promise<Stream> {
   expect(answer.headers.get("content-type")).toContain("text/event-stream");
   const reader = answer.body?.getReader();
   const first = await reader?.read();
@@ -66,6 +76,25 @@ async function openStream(instance: Instance): Promise<{ ended: Promise<number> 
     }
   })();
   return { ended };
+}
+
+/** What a client of the 2025 era opens for whatever a server says by itself. */
+async function openEvents({ endpoint, token }: Instance): Promise<Stream> {
+  const headers = { authorization: `Bearer ${token}`, accept: "text/event-stream" };
+  return await follow(await fetch(endpoint, { headers }));
+}
+
+/** The same of a client of 2026-07-28. */
+async function openSubscription(instance: Instance): Promise<Stream> {
+  const envelope = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": { name: "subscriber", version: "1.0.0" },
+    "io.modelcontextprotocol/clientCapabilities": {},
+  };
+  const method = "subscriptions/listen";
+  const params = { notifications: { toolsListChanged: true }, _meta: envelope };
+  const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": method };
+  return await follow(await send(instance, method, params, { headers }));
 }
 
 async function typeOf({ id }: Instance): Promise<string> {
@@ -96,30 +125,56 @@ async function expectNothingLeft(instance: Instance, endReason: string): Promise
   expect(await endEvents(instance)).toBe(1);
 }
 
-describe("at its deadline, an instance with an open stream", () => {
-  test.each(["plain", "everything"])("of the type %s is gone within a second, whole", async (type) => {
-    const before = (await runtime.sockets()).length;
-    const instance = await createInstance(product, user, { type });
-    const streams = await Promise.all([openStream(instance), openStream(instance)]);
-    expect(await processesOf(instance.id)).not.toEqual([]);
-    expect(await runtime.sockets()).toHaveLength(before + 1);
-
-    const deadline = performance.now() + 1_000;
-    await moveDeadline(product, instance.id, 1_000);
-    expect((await send(instance, "ping")).status).toBe(200);
-    for (const { ended } of streams) {
-      const cutMs = (await ended) - deadline;
-      expect(cutMs).toBeGreaterThan(-50);
-      expect(cutMs).toBeLessThan(1_000);
-    }
-    await eventually(
-      deadline + 1_000 - performance.now(),
-      async () =>
-        (await processesOf(instance.id)).length === 0 && (await runtime.sockets()).length === before,
-    );
+/** Everything of the instances is gone a second after their deadline, and it was theirs until then. */
+async function expectEndAtDeadline(
+  instances: readonly Instance[],
+  streams: readonly Stream[],
+): Promise<void> {
+  const deadline = performance.now() + 1_000;
+  for (const instance of instances) await moveDeadline(product, instance.id, 1_000);
+  for (const { ended } of streams) {
+    const cutMs = (await ended) - deadline;
+    expect(cutMs).toBeGreaterThan(-50);
+    expect(cutMs).toBeLessThan(1_000);
+  }
+  await eventually(
+    deadline + 1_000 - performance.now(),
+    async () =>
+      (await Promise.all(instances.map(({ id }) => processesOf(id)))).flat().length === 0 &&
+      (await runtime.sockets()).length === 0,
+  );
+  for (const instance of instances) {
     await eventually(1_000, async () => (await endEvents(instance)) === 1);
     await expectNothingLeft(instance, "expired");
-  });
+  }
+}
+
+describe("at its deadline, an instance", () => {
+  test.each(["plain", "everything"])(
+    "LEASE-1: of the type %s, be it idle or with open streams, is gone within a second, whole",
+    async (type) => {
+      const [busy, idle] = await Promise.all([
+        createInstance(product, user, { type }),
+        createInstance(product, user, { type }),
+      ]);
+      const streams = await Promise.all([openStream(busy), openStream(busy)]);
+      expect((await send(idle, "ping")).status).toBe(200);
+      for (const { id } of [busy, idle]) expect(await processesOf(id)).not.toEqual([]);
+      expect(await runtime.sockets()).toHaveLength(2);
+      await expectEndAtDeadline([busy, idle], streams);
+    },
+  );
+
+  test.each([
+    ["a GET stream", "plain", openEvents],
+    ["subscriptions/listen", "everything", openSubscription],
+  ] as const)(
+    "LEASE-2: that %s has kept in use from its first moment on is gone within a second, whole",
+    async (_, type, open) => {
+      const instance = await createInstance(product, user, { type });
+      await expectEndAtDeadline([instance], [await open(instance)]);
+    },
+  );
 
   test("answers nothing after it, however many calls are on their way", async () => {
     const instance = await createInstance(product, user, { type: "plain" });
