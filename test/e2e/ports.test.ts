@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,12 +13,21 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addIdleNode } from "../security/support/idle-node.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { mutate } from "../support/call.ts";
-import { addType, callTool, createInstance, findBundle, type Instance } from "../support/instances.ts";
+import {
+  addType,
+  callTool,
+  createInstance,
+  findBundle,
+  type Instance,
+  processesOf,
+  send,
+} from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
 import { run } from "../support/sql.ts";
 import { makeToolPath } from "../support/tool-path.ts";
 
 const none: ReadonlySet<number> = new Set();
+const hasNamespaces = existsSync("/usr/bin/bwrap");
 
 describe("ports of a node", () => {
   let product: Product;
@@ -41,11 +51,31 @@ describe("ports of a node", () => {
   async function hold(count: number) {
     const node: NodeIdentity = { nodeId: randomUUID(), epoch: randomUUID() };
     await registerNode(db, node, { address: "http://127.0.0.1:1", isolation: {}, capacity: 0 });
-    for (let made = 0; made < count; made += 1) await createInstance(product, user);
+    await Promise.all(Array.from({ length: count }, () => createInstance(product, user)));
     const claimed = await claimInstances(db, node, 1_000);
     expect(claimed).toHaveLength(count);
     return { node, claimed };
   }
+
+  test("PORT-2: a hundred creates at once get a hundred ports, and the next one is refused for want of capacity", async () => {
+    const { ownerUrl } = product.database;
+    await run(ownerUrl, "update nodes set capacity = 100");
+    const { node, claimed } = await hold(100);
+    const [ports, refused] = await Promise.all([
+      Promise.all(claimed.map((lease) => leasePort(db, node, lease, none))),
+      mutate(
+        product.api.url,
+        "mcp.create",
+        { type: "everything", expirationMinutes: 5 },
+        { token: user.token },
+      ),
+    ]);
+    expect(ports.toSorted((a, b) => (a ?? 0) - (b ?? 0))).toEqual(
+      Array.from({ length: 100 }, (_, index) => instancePorts.first + index),
+    );
+    expect([refused.status, refused.error?.reason]).toEqual([503, "mcp.noCapacity"]);
+    await run(ownerUrl, "update nodes set capacity = 1000");
+  });
 
   test("are each leased once however many ask at a time, and there is none beyond the last", async () => {
     const { node, claimed } = await hold(101);
@@ -75,7 +105,7 @@ describe("ports of a node", () => {
     expect(await leasePort(db, node, other, none)).toBe(3001);
   });
 
-  test("of a node that was killed are free for its next life, and not for the former one", async () => {
+  test("PORT-3: of a node that was killed are free for its next life, and not for the former one", async () => {
     const { node, claimed } = await hold(1);
     const [lease] = claimed;
     if (lease === undefined) throw new Error("it was claimed");
@@ -103,7 +133,11 @@ describe("a server that can only listen on a port", () => {
     // Without bubblewrap there are no namespaces: servers share the network of the host.
     product = await startProduct({
       findBundle,
-      environment: { SANDBOX_TOOL_PATH: await makeToolPath(directory, ["bwrap"]), MINIMUM_ISOLATION: "none" },
+      environment: {
+        INSTANCES_PER_NODE: "1000",
+        SANDBOX_TOOL_PATH: await makeToolPath(directory, ["bwrap"]),
+        MINIMUM_ISOLATION: "none",
+      },
     });
     user = await createUser(product, await createAdmin(product));
     await addType(product, "tcp", { listens: "tcp" });
@@ -115,7 +149,11 @@ describe("a server that can only listen on a port", () => {
     await rm(directory, { recursive: true });
   });
 
-  test("is told one that nothing listens on, another for each instance, and none of them twice at a time", async () => {
+  test("PORT-2: finds a node that takes no more instances than there are ports", async () => {
+    expect(await run(product.database.ownerUrl, "select capacity from nodes")).toEqual([{ capacity: 100 }]);
+  });
+
+  test("PORT-1: is told one that nothing listens on, another for each instance, and none of them twice at a time", async () => {
     const made = [await createInstance(product, user, { type: "tcp" })];
     made.push(await createInstance(product, user, { type: "tcp" }));
     const ports = await Promise.all(made.map(portOf));
@@ -124,11 +162,51 @@ describe("a server that can only listen on a port", () => {
       expect(port).toBeGreaterThan(instancePorts.first);
       expect(port).toBeLessThanOrEqual(instancePorts.last);
     }
+    // On the host's loopback, and nowhere else.
+    for (const { id } of made)
+      expect(await listenersOf(id)).toEqual([expect.stringMatching(/^127\.0\.0\.1:3\d\d\d$/)]);
     // The port of one that is over goes to the next one.
     await mutate(product.api.url, "mcp.revoke", { id: made[0]?.id }, { token: user.token });
     expect(await portOf(await createInstance(product, user, { type: "tcp" }))).toBe(ports[0]);
   });
 });
+
+describe.runIf(hasNamespaces)("a server that can only listen on a port, in a network of its own", () => {
+  test("PORT-6, PORT-5: listens nowhere on the host: it is reached through the gateway alone, which wants a token", async () => {
+    await using product = await startProduct({ findBundle });
+    const user = await createAdmin(product);
+    await addType(product, "tcp", { listens: "tcp" });
+    const instance = await createInstance(product, user, { type: "tcp" });
+    expect(await portOf(instance)).toBeGreaterThan(0);
+    expect(await listenersOf(instance.id)).toEqual([]);
+    const stranger = await fetch(instance.endpoint, { method: "POST", body: "{}" });
+    expect(stranger.status).toBe(401);
+    expect((await send({ ...instance, token: "mcp_" }, "ping")).status).toBe(401);
+  });
+});
+
+/** Where the processes of an instance listen, as the host sees it: proc_net_tcp(5). */
+async function listenersOf(id: string): Promise<string[]> {
+  const inodes = new Set<string>();
+  for (const pid of await processesOf(id)) {
+    for (const descriptor of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+      const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => "");
+      const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+      if (inode !== undefined) inodes.add(inode);
+    }
+  }
+  expect(inodes.size).toBeGreaterThan(0);
+  const tables = await Promise.all(["tcp", "tcp6"].map((table) => readFile(`/proc/net/${table}`, "utf8")));
+  return tables
+    .flatMap((table) => table.split("\n").slice(1))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode = ""]) => state === "0A" && inodes.has(inode))
+    .map(([, local = ""]) => {
+      const [address = "", port = ""] = local.split(":");
+      const bytes = (address.match(/../g) ?? []).map((byte) => Number.parseInt(byte, 16));
+      return `${bytes.length === 4 ? bytes.toReversed().join(".") : address}:${Number.parseInt(port, 16)}`;
+    });
+}
 
 async function portOf(instance: Instance): Promise<number> {
   const answer = await callTool(instance, "look");

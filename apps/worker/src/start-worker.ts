@@ -6,6 +6,7 @@ import {
   checkKeyring,
   createVault,
   digestToken,
+  instancePorts,
   readDatabaseTls,
   readTls,
   registerNode,
@@ -93,7 +94,10 @@ export async function startWorker(
   allowedHosts.push(new URL(url).host, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`);
 
   const { level, parts } = pool.isolation;
-  const capacity = config.INSTANCES_PER_NODE;
+  // Servers that share the host's network may each need a port of it. One that finds none could only fail after its
+  // owner was told that it is created, so there are no more places than ports.
+  const ports = parts.namespaces ? Infinity : instancePorts.last - instancePorts.first + 1;
+  const capacity = Math.min(config.INSTANCES_PER_NODE, ports);
   await registerNode(db, identity, { address: ownUrl, isolation: { level, parts }, capacity });
   resources.defer(() =>
     retireNode(db, identity).catch((error: unknown) => log.warn({ err: error }, "no goodbye")),

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { request } from "node:http";
 import { createServer } from "node:net";
+import { networkInterfaces } from "node:os";
 import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -9,6 +10,10 @@ import { isAlive, listDescendants, type RunningServer, runServer } from "./suppo
 import { until } from "./support/until.ts";
 
 const fixture = fileURLToPath(new URL("fixtures/tcp-server.ts", import.meta.url));
+
+const hasOuterAddress = Object.values(networkInterfaces()).some((list) =>
+  list?.some(({ internal }) => !internal),
+);
 
 async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
@@ -110,6 +115,18 @@ describe("the end of a bridge", () => {
     expect(await server.exited).toBe(1);
     expect(server.log.at(-1)).toBe("adapter: the server exited with code 4");
   });
+
+  it.runIf(hasOuterAddress)(
+    "PORT-5: comes with a server that listens on more than 127.0.0.1 where the host has other addresses",
+    async () => {
+      await using server = await start(["everywhere"]);
+      expect(await server.exited).toBe(1);
+      expect(server.log.at(-1)).toMatch(
+        /^adapter: the server listens on \S+, where whoever reaches this host/,
+      );
+      await expect(fetch(new URL("/mcp", server.url))).rejects.toThrow("fetch failed");
+    },
+  );
 
   it("comes at once where somebody else has the port, and nobody gets its calls", async () => {
     const calls: unknown[] = [];

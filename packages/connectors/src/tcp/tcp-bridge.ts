@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import { networkInterfaces } from "node:os";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -43,6 +44,10 @@ export class TcpBridge implements Bridge {
     const exited = server.exited.then((how) => `the server ${how}`);
     const started = await Promise.race([exited, this.#untilItAnswers(timeout)]);
     if (started !== null) return started;
+    const exposed = await this.#findExposure();
+    if (exposed !== undefined) {
+      return `the server listens on ${exposed}, where whoever reaches this host reaches it; it may listen on 127.0.0.1 only`;
+    }
     this.#listener.listen({ fd: listenerDescriptor });
     return await exited;
   }
@@ -72,8 +77,19 @@ export class TcpBridge implements Bridge {
     }
   }
 
-  async #answers(): Promise<boolean> {
-    const socket = connect(this.#port, "127.0.0.1");
+  /** An address of the host at which the server can be reached from elsewhere. A network of the sandbox's own has none. */
+  async #findExposure(): Promise<string | undefined> {
+    const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+    const outer = all.filter(({ internal }) => !internal);
+    const addresses = outer.map(({ address, scopeid = 0 }) =>
+      scopeid === 0 ? address : `${address}%${scopeid}`,
+    );
+    const answers = await Promise.all(addresses.map((address) => this.#answers(address)));
+    return addresses.find((_, index) => answers[index]);
+  }
+
+  async #answers(address = "127.0.0.1"): Promise<boolean> {
+    const socket = connect(this.#port, address);
     try {
       await once(socket, "connect");
       return true;

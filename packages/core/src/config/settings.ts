@@ -175,7 +175,7 @@ export const settings = {
   INSTANCES_PER_NODE: wholeNumber(1, 10_000)
     .default(100)
     .describe(
-      "How many instances a worker holds at a time. Beyond that it takes none, and creating one is refused.",
+      "How many instances a worker holds at a time. Beyond that it takes none, and creating one is refused. Without namespaces they are at most 100, the number of ports for servers that need one.",
     ),
   RENEWALS_PER_INSTANCE: wholeNumber(0, 1_000)
     .default(defaultSettings.renewalsPerInstance)
