@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { readdir, readlink } from "node:fs/promises";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
@@ -36,11 +36,20 @@ async function revoke({ id }: Instance): Promise<{ final: boolean; calls: number
   return (await mutate(product.api.url, "mcp.revoke", { id }, { token: owner.token })).data;
 }
 
+/** Locks of uids that this process holds: its worker's. */
+async function heldUids(): Promise<string[]> {
+  const descriptors = await readdir("/proc/self/fd");
+  const targets = await Promise.all(
+    descriptors.map((descriptor) => readlink(`/proc/self/fd/${descriptor}`).catch(() => "")),
+  );
+  return targets.filter((target) => /\/uid\/\d+\.lock$/.test(target));
+}
+
 async function countDescriptors(): Promise<number> {
   return (await readdir("/proc/self/fd")).length;
 }
 
-test("200 instances created and revoked at once: rows, receipts, events, processes and sockets agree", async () => {
+test("LEASE-8: 200 instances created and revoked at once: rows, receipts, events, processes, sockets, uids and ports agree", async () => {
   const instances = await Promise.all(
     Array.from({ length: 200 }, () => createInstance(product, owner, { type: "plain" })),
   );
@@ -68,9 +77,11 @@ test("200 instances created and revoked at once: rows, receipts, events, process
   expect(closed).toEqual([{ count: 200 }]);
   for (const { id } of instances) expect(await processesOf(id)).toEqual([]);
   expect(await runtime.sockets()).toEqual([]);
+  expect(await heldUids()).toEqual([]);
+  expect(await run(product.database.ownerUrl, "select * from port_leases")).toEqual([]);
 }, 120_000);
 
-test("100 starts and stops leave no descriptor, socket, process or lease behind", async () => {
+test("RES-9: 100 starts and stops leave no descriptor, socket, file, process, uid or lease behind", async () => {
   const cycle = async (): Promise<void> => {
     const instance = await createInstance(product, owner, { type: "plain" });
     expect((await send(instance, "ping")).status).toBe(200);
@@ -79,10 +90,13 @@ test("100 starts and stops leave no descriptor, socket, process or lease behind"
   };
   for (let count = 0; count < 10; count += 1) await cycle();
   const before = await countDescriptors();
+  const files = await readdir(runtime.path, { recursive: true });
   for (let count = 0; count < 90; count += 1) await cycle();
   // Connections come and go in pools; anything that leaks once a cycle would be 90 more.
   expect(await countDescriptors()).toBeLessThan(before + 20);
   expect(await runtime.sockets()).toEqual([]);
+  expect(await readdir(runtime.path, { recursive: true })).toEqual(files);
+  expect(await heldUids()).toEqual([]);
   const held = await run(product.database.ownerUrl, "select id from instances where lease_until is not null");
   expect(held).toEqual([]);
 }, 180_000);

@@ -112,9 +112,13 @@ function fixtureBundle(behaviour: string): ServerBundle {
   return { directory, entry: "server.js", args: [behaviour] };
 }
 
-/** The servers of the product, and those of the tests by the name `fixture-<behaviour>`. */
+/** The servers of the product, and those of the tests: `hostile`, `answering`, and by behaviour `fixture-<behaviour>`. */
 export function findBundle(name: string): ServerBundle | undefined {
   if (name === "everything") return bundles.everything;
+  if (name === "hostile" || name === "answering") {
+    const directory = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+    return { directory, entry: "server.js", args: [] };
+  }
   const behaviour = /^fixture-(.+)$/.exec(name)?.[1];
   return behaviour === undefined ? undefined : fixtureBundle(behaviour);
 }

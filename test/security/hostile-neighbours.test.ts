@@ -1,0 +1,45 @@
+/**
+ * The attack: an instance takes whatever it can get of its node, and so from its neighbours and from the control plane.
+ * How much slower they become is a measurement: `pnpm bench neighbours`.
+ */
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { type Account, createAdmin } from "../support/accounts.ts";
+import { query } from "../support/call.ts";
+import { addType, callTool, createInstance, echo, findBundle, type Instance } from "../support/instances.ts";
+import { type Product, startProduct } from "../support/product.ts";
+
+let product: Product;
+let owner: Account;
+let bomber: Instance;
+let neighbour: Instance;
+
+beforeAll(async () => {
+  product = await startProduct({ findBundle });
+  owner = await createAdmin(product);
+  await addType(product, "hostile", { bundle: "hostile" });
+  [bomber, neighbour] = await Promise.all([
+    createInstance(product, owner, { type: "hostile" }),
+    createInstance(product, owner),
+  ]);
+  await echo(neighbour);
+});
+
+afterAll(() => product[Symbol.asyncDispose]());
+
+test.each([
+  ["RES-2", "a fork bomb", "forkBomb", "EAGAIN"],
+  ["RES-5", "one that opens five thousand files", "descriptorBomb", "EMFILE"],
+])("%s: while %s is at work, the API and another instance go on answering", async (_, __, bomb, refused) => {
+  const over = new AbortController();
+  const bombing = callTool(bomber, bomb).finally(() => over.abort());
+  let answered = 0;
+  do {
+    await echo(neighbour);
+    const { status } = await query(product.api.url, "mcp.list", {}, { token: owner.token });
+    expect(status).toBe(200);
+    answered += 1;
+  } while (!over.signal.aborted);
+  expect(answered).toBeGreaterThan(0);
+  expect(await (await bombing).text()).toContain(refused);
+});
