@@ -7,12 +7,14 @@ import { dirname, join } from "node:path";
 
 import { repositoryRoot } from "./bootstrap/paths.mjs";
 import { describeConfiguration } from "./docs/describe-configuration.ts";
+import { describeGuarantees } from "./docs/describe-guarantees.ts";
 import { describePermissions } from "./docs/describe-permissions.ts";
 import { describeSdk } from "./docs/describe-sdk.ts";
 
 const pages: Record<string, string> = {
   "docs/configuration.md": await describeConfiguration(),
   "docs/permissions.md": describePermissions(),
+  ...(await describeGuarantees(repositoryRoot)),
   ...(await describeSdk()),
 };
 
