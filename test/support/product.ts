@@ -34,6 +34,7 @@ export interface ProductOptions {
   findBundle?: (name: string) => ServerBundle | undefined;
   /** Upstream hosts that live on this machine. */
   loopbackUpstreams?: LoopbackUpstreams;
+  ingressLimits?: Parameters<typeof startWorker>[2]["ingressLimits"];
 }
 
 type LoopbackUpstreams = Parameters<typeof startWorker>[2]["loopbackUpstreams"];
@@ -74,10 +75,15 @@ function startTestWorker(
   {
     findBundle = (name) => (name === "everything" ? bundles.everything : undefined),
     loopbackUpstreams,
-  }: Pick<ProductOptions, "findBundle" | "loopbackUpstreams">,
+    ingressLimits,
+  }: Pick<ProductOptions, "findBundle" | "loopbackUpstreams" | "ingressLimits">,
 ): Promise<RunningWorker> {
   const log = pino({ level: process.env["TEST_LOG"] ?? "silent" });
-  return startWorker(config, log, { findBundle, ...(loopbackUpstreams && { loopbackUpstreams }) });
+  return startWorker(config, log, {
+    findBundle,
+    ...(loopbackUpstreams && { loopbackUpstreams }),
+    ...(ingressLimits && { ingressLimits }),
+  });
 }
 
 async function addBuiltinTypes(ownerUrl: string): Promise<void> {

@@ -13,7 +13,7 @@ import {
   retireNode,
 } from "@minimcp/core";
 import { assertCurrentSchema, type Listener, openDatabase, openListener, readSchemaState } from "@minimcp/db";
-import { createIngress } from "@minimcp/gateway";
+import { createIngress, type IngressOptions } from "@minimcp/gateway";
 import type { Isolation } from "@minimcp/pool";
 import type { Logger } from "pino";
 
@@ -44,6 +44,7 @@ const trustMs = 1_000;
  * Starts a worker: the gateway and the process pool of one node.
  * @param options.findBundle the servers that it can run, by name
  * @param options.loopbackUpstreams for development and tests only: upstream hosts that live on this machine
+ * @param options.ingressLimits for tests only: what a gateway's own limits are too patient for
  * @throws PoolError `isolationUnavailable` when the host stays below the minimum level
  */
 export async function startWorker(
@@ -52,6 +53,7 @@ export async function startWorker(
   options: {
     findBundle(name: string): ServerBundle | undefined;
     loopbackUpstreams?: EgressOptions["loopbackUpstreams"];
+    ingressLimits?: IngressOptions["limits"];
   },
 ): Promise<RunningWorker> {
   await using resources = new AsyncDisposableStack();
@@ -79,6 +81,7 @@ export async function startWorker(
         retryAfterSeconds: 1,
         reason: "starting",
       },
+    ...(options.ingressLimits && { limits: options.ingressLimits }),
     allowedHosts,
     allowedOrigins: config.ALLOWED_ORIGINS,
     onCall: (record) => node?.count(record),

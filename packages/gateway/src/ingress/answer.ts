@@ -1,5 +1,7 @@
 import { STATUS_CODES, type ServerResponse } from "node:http";
 
+import { safeHeaders } from "./headers.ts";
+
 /** An answer of the ingress itself, never of a child. Headers are a flat list of names and values. */
 export interface Answer {
   status: number;
@@ -44,7 +46,7 @@ const problems = {
   ],
   responseInvalid: [
     502,
-    "The instance's MCP server gave an answer that MCP does not allow (a redirect, or a demand for credentials).",
+    "The instance's MCP server gave an answer that MCP does not allow (a redirect, a demand for credentials, or no end of informational ones).",
   ],
   responseTooLarge: [502, "The answer is too large. Ask for less, for example page by page."],
   verdictMissing: [503, "The access token cannot be checked right now. Try again in a moment."],
@@ -127,11 +129,6 @@ function ownHeaders(answer: Answer): string[] {
     ...answer.headers,
     // A 204 must not announce a body (RFC 9110 section 8.6).
     ...(answer.status === 204 ? [] : ["Content-Length", String(Buffer.byteLength(answer.body))]),
-    "Cache-Control",
-    "no-store",
-    "X-Content-Type-Options",
-    "nosniff",
-    "Content-Security-Policy",
-    "default-src 'none'; frame-ancestors 'none'",
+    ...safeHeaders,
   ];
 }

@@ -33,11 +33,46 @@ const keptFromClient = new Set([
   "report-to",
   "accept-ch",
   "use-as-dictionary",
+  "reporting-endpoints",
+  "content-security-policy-report-only",
+  "service-worker-allowed",
+  "origin-agent-cluster",
   // Would send the client's sign-in to an address of the child's choice.
   "www-authenticate",
-  // Set by the relay for every event stream.
-  "x-accel-buffering",
+  "authentication-info",
+  // Would lead the client elsewhere, or make it fetch from there; no answer of MCP does.
+  "location",
+  "content-location",
+  "refresh",
+  "link",
+  "sourcemap",
+  "x-sourcemap",
+  // Orders to a proxy in front: to send one of its own files in place of the answer, or to keep it for others.
+  "x-sendfile",
+  "x-lighttpd-send-file",
+  "surrogate-control",
+  "cdn-cache-control",
+  // Set by the relay for every answer.
+  "cache-control",
+  "expires",
+  "pragma",
+  "age",
+  "x-content-type-options",
+  "content-security-policy",
 ]);
+
+/** Of `X-Accel-`, a proxy's orders, the relay gives its own to every event stream. */
+const keptPrefixes = ["proxy-", "access-control-", "x-accel-"];
+
+/** The same for an answer of the relay's and of a child's: nobody keeps it, and no browser takes it for a page. */
+export const safeHeaders: readonly string[] = [
+  "Cache-Control",
+  "no-store",
+  "X-Content-Type-Options",
+  "nosniff",
+  "Content-Security-Policy",
+  "default-src 'none'; frame-ancestors 'none'",
+];
 
 /** Any credential of MiniMCP: access token, session, refresh or personal token. */
 const ownToken = /m(?:cp|ss|rt|mp)_[0-9A-Za-z]{49}/;
@@ -61,8 +96,9 @@ export function forwardRequestHeaders(raw: RawHeaders): string[] {
 
 /** The headers of a child's response that the client gets. */
 export function forwardResponseHeaders(raw: RawHeaders): string[] {
-  return withoutHopByHop(
+  const kept = withoutHopByHop(
     raw,
-    (name) => keptFromClient.has(name) || name.startsWith("proxy-") || name.startsWith("access-control-"),
+    (name) => keptFromClient.has(name) || keptPrefixes.some((prefix) => name.startsWith(prefix)),
   );
+  return [...kept, ...safeHeaders];
 }

@@ -16,6 +16,9 @@ interface RelayRequest {
   body: Buffer | null;
 }
 
+/** Each costs the worker as much as an answer, and none ends a call. */
+const maxInformational = 16;
+
 type Relayed = Pick<CallRecord, "status" | "responseBytes" | "outcome">;
 
 /**
@@ -42,6 +45,7 @@ export function relay(
     let failure: Error | null = null;
     let isStream = false;
     let responseBytes = 0;
+    let informational = 0;
 
     const startTimer = () => setTimeout(() => fail("responseTimeout"), limits.responseTimeoutMs);
     let timer = startTimer();
@@ -80,7 +84,11 @@ export function relay(
       },
       onResponseStart(controller, status) {
         // Informational answers (RFC 9110 section 15.2) concern this hop.
-        if (status < 200) return;
+        if (status < 200) {
+          informational += 1;
+          if (informational > maxInformational) fail("responseInvalid");
+          return;
+        }
         if (isForbidden(status)) return fail("responseInvalid");
         const raw = textOf(controller.rawHeaders);
         isStream = /^\s*text\/event-stream\b/i.test(headerValues(raw, "content-type")[0] ?? "");
