@@ -9,7 +9,7 @@ import { storeBuiltinTypes } from "@minimcp/core";
 import { openDatabase } from "@minimcp/db";
 import { readWorkerConfig, type WorkerConfig } from "@minimcp/worker/env";
 import { type RunningWorker, type ServerBundle, startWorker } from "@minimcp/worker/start";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 
 import { createTestDatabase, type TestDatabase } from "./database.ts";
 
@@ -34,6 +34,8 @@ export interface ProductOptions {
   findBundle?: (name: string) => ServerBundle | undefined;
   /** Upstream hosts that live on this machine. */
   loopbackUpstreams?: LoopbackUpstreams;
+  /** Where both processes' worth of product log to. Default: nowhere. */
+  log?: Logger;
   ingressLimits?: Parameters<typeof startWorker>[2]["ingressLimits"];
 }
 
@@ -47,7 +49,7 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
   const database = resources.use(await createTestDatabase());
   await addBuiltinTypes(database.ownerUrl);
 
-  const log = pino({ level: "silent" });
+  const { log = pino({ level: "silent" }) } = options;
   const environment = {
     MINIMCP_HOME: home,
     MASTER_KEY: testMasterKey,
@@ -76,9 +78,9 @@ function startTestWorker(
     findBundle = (name) => (name === "everything" ? bundles.everything : undefined),
     loopbackUpstreams,
     ingressLimits,
-  }: Pick<ProductOptions, "findBundle" | "loopbackUpstreams" | "ingressLimits">,
+    log = pino({ level: process.env["TEST_LOG"] ?? "silent" }),
+  }: Pick<ProductOptions, "findBundle" | "loopbackUpstreams" | "ingressLimits" | "log">,
 ): Promise<RunningWorker> {
-  const log = pino({ level: process.env["TEST_LOG"] ?? "silent" });
   return startWorker(config, log, {
     findBundle,
     ...(loopbackUpstreams && { loopbackUpstreams }),
