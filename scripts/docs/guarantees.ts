@@ -152,5 +152,10 @@ export const guarantees: readonly Guarantee[] = [
     id: "LEASE-5",
     sentence: "The deadline is kept while the database is down, and afterwards no record is missing.",
   },
+  {
+    id: "LEASE-6",
+    sentence:
+      "A clock that is set forward ends what is due, and one that is set back brings nothing to life again.",
+  },
   { id: "LEASE-8", sentence: "Two hundred creations and revocations at once leave all counts in agreement." },
 ];

@@ -1,6 +1,7 @@
 // `pnpm bench <name>`: each measurement is a program of its own, never a timed test.
 const benches: Record<string, () => Promise<unknown>> = {
   expiry: async () => await import("./expiry.ts"),
+  neighbours: async () => await import("./neighbours.ts"),
   sandbox: async () => await import("./sandbox.ts"),
 };
 

@@ -11,7 +11,7 @@ import { readWorkerConfig, type WorkerConfig } from "@minimcp/worker/env";
 import { type RunningWorker, type ServerBundle, startWorker } from "@minimcp/worker/start";
 import { type Logger, pino } from "pino";
 
-import { createTestDatabase, type TestDatabase } from "./database.ts";
+import { createTestDatabase, type TestCluster, type TestDatabase } from "./database.ts";
 
 /** A key for tests alone. */
 export const testMasterKey = "8f1d7c02a9b3e45566778812cdef90ab13579bdf02468ace1f2e3d4c5b6a7988";
@@ -36,6 +36,8 @@ export interface ProductOptions {
   loopbackUpstreams?: LoopbackUpstreams;
   /** Where both processes' worth of product log to. Default: nowhere. */
   log?: Logger;
+  /** Where its database is made. Default: the one server of the test run. */
+  cluster?: TestCluster;
   ingressLimits?: Parameters<typeof startWorker>[2]["ingressLimits"];
 }
 
@@ -46,7 +48,7 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
   await using resources = new AsyncDisposableStack();
   const home = await mkdtemp(join(tmpdir(), "minimcp-home-"));
   resources.defer(() => rm(home, { recursive: true, force: true }));
-  const database = resources.use(await createTestDatabase());
+  const database = resources.use(await createTestDatabase(options.cluster));
   await addBuiltinTypes(database.ownerUrl);
 
   const { log = pino({ level: "silent" }) } = options;
