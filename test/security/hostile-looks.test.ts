@@ -64,7 +64,7 @@ describe.each(situations)("a hostile server at $level", (situation) => {
   test("ISO-6: finds its declared environment and nothing of the worker's", async () => {
     const seen = await attack<{ own: Record<string, string> }>(attacker, "environment");
     // What Node itself is started with; without namespaces also where it may write.
-    const { NODE_OPTIONS: _, TMPDIR: _tmp, ...declared } = seen.own;
+    const { NODE_OPTIONS: _, TMPDIR: _tmp, HOME: _home, ...declared } = seen.own;
     expect(declared).toEqual({ NODE_ENV: "production", MCP_ID: "attacker", DECLARED: "1" });
     expect(JSON.stringify(seen)).not.toContain(canary);
   });

@@ -200,6 +200,8 @@ function buildPlainCommand(plan: LaunchPlan): Command {
 function describeEnvironment({ env, temporary }: LaunchPlan, preload: string): Record<string, string> {
   const options = [quietPermission, `--require ${JSON.stringify(preload)}`, env["NODE_OPTIONS"]];
   return {
+    // Its uid has no account that could name a home.
+    ...(temporary !== undefined && { HOME: temporary }),
     ...env,
     ...(temporary !== undefined && { TMPDIR: temporary }),
     NODE_OPTIONS: options.filter(Boolean).join(" "),

@@ -567,7 +567,8 @@ describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a chi
       `const attempt = (action) => { try { action(); return "done" } catch (error) { return error.code } };
        const status = spawnSync("/usr/bin/cat", ["/proc/self/status"], { encoding: "utf8", env: {} }).stdout;
        return {
-         env: process.env, uid: process.getuid(), groups: process.getgroups(),
+         env: process.env, home: process.getBuiltinModule("node:os").homedir(),
+         uid: process.getuid(), groups: process.getgroups(),
          read: attempt(() => fs.readFileSync("/etc/passwd")), write: attempt(() => fs.writeFileSync("/tmp/minimcp-hardened", "")),
          writeOwn: attempt(() => fs.writeFileSync(fs.mkdtempSync(process.getBuiltinModule("node:os").tmpdir() + "/x-") + "/y", "")),
          noNewPrivileges: /^NoNewPrivs:\\t1$/m.test(status), capabilities: status.match(/^Cap\\w+:\\t0+$/gm).length,
@@ -578,9 +579,11 @@ describe.runIf(reachableLevels.some(({ level }) => level === "hardened"))("a chi
         NODE_ENV: "production",
         MCP_ID: "hard",
         NODE_OPTIONS: expect.any(String),
+        HOME: join(pool.directory, "p", "hard"),
         TMPDIR: join(pool.directory, "p", "hard"),
         DECLARED: "1",
       },
+      home: join(pool.directory, "p", "hard"),
       uid: child.uid,
       groups: [child.uid],
       read: "ERR_ACCESS_DENIED",
