@@ -35,7 +35,11 @@ const server = resources.use(
 );
 const workerMain = fileURLToPath(new URL("../support/fixture-worker.ts", import.meta.url));
 const deployment = resources.use(await makeDeployment(await prepareDatabase(server), { workerMain }));
-const [, api] = await Promise.all([deployment.startWorker(), deployment.startApi()]);
+const [, api] = await Promise.all([
+  // More than there are instances, and none that others of this host use.
+  deployment.startWorker("first", { INSTANCE_UIDS: "23300-23499" }),
+  deployment.startApi(),
+]);
 const owner = await createAdmin({ api, database: deployment.database });
 for (const behaviour of behaviours) {
   await addType(deployment, behaviour, { bundle: `fixture-${behaviour}` });

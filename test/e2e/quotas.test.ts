@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { stat } from "node:fs/promises";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -6,7 +7,7 @@ import { addIdleNode } from "../security/support/idle-node.ts";
 import { run } from "../support/sql.ts";
 import { type Account, createAdmin, createUser } from "../support/accounts.ts";
 import { type CallAnswer, mutate, query } from "../support/call.ts";
-import { addType, findBundle } from "../support/instances.ts";
+import { addType, findBundle, processesOf, send } from "../support/instances.ts";
 import { type Product, startProduct } from "../support/product.ts";
 
 let product: Product;
@@ -90,6 +91,22 @@ test("a node takes no more than it has room for; the others wait until there is 
   expect(await held()).toHaveLength(4);
   for (const user of users) await revokeAll(user);
 });
+
+test.runIf(process.getuid?.() === 0)(
+  "a worker of root has no more places than users to run instances under, and the one that it names is used",
+  async () => {
+    await using small = await startProduct({ findBundle, environment: { INSTANCE_UIDS: "22300-22300" } });
+    await addType(small, "plain");
+    const owner = await createAdmin(small);
+    const first = await create(owner, { type: "plain" }, small);
+    expect(first.status, first.text).toBe(200);
+    expect((await create(owner, { type: "plain" }, small)).error?.reason).toBe("mcp.noCapacity");
+    const { endpoint, accessToken, instance } = first.data;
+    expect((await send({ endpoint, token: accessToken }, "ping")).status).toBe(200);
+    const [pid] = await processesOf(instance.id);
+    expect((await stat(`/proc/${pid}`)).uid).toBe(22_300);
+  },
+);
 
 describe("two hundred creations at once", () => {
   test("give each user and the node exactly what they may have", async () => {

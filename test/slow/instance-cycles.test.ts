@@ -22,7 +22,10 @@ let owner: Account;
 
 beforeAll(async () => {
   runtime = await makeRuntimeDirectory();
-  product = await startProduct({ findBundle, environment: { RUNTIME_DIRECTORY: runtime.path } });
+  product = await startProduct({
+    findBundle,
+    environment: { RUNTIME_DIRECTORY: runtime.path, INSTANCE_UIDS: "22000-22249" },
+  });
   owner = await createAdmin(product);
   await addType(product, "plain");
 });

@@ -29,6 +29,7 @@ export const workerSettings = {
   TRUSTED_PROXIES: settings.TRUSTED_PROXIES,
   MINIMUM_ISOLATION: settings.MINIMUM_ISOLATION,
   INSTANCES_PER_NODE: settings.INSTANCES_PER_NODE,
+  INSTANCE_UIDS: settings.INSTANCE_UIDS,
   WORKER_CONCURRENCY: settings.WORKER_CONCURRENCY,
   RUNTIME_DIRECTORY: settings.RUNTIME_DIRECTORY,
   SANDBOX_TOOL_PATH: settings.SANDBOX_TOOL_PATH,
@@ -36,6 +37,9 @@ export const workerSettings = {
 } satisfies SettingFields;
 
 export type WorkerConfig = SettingValues<typeof workerSettings> & { runtimeDirectories: readonly string[] };
+
+/** What a worker uses of its host. */
+export type HostConfig = Pick<WorkerConfig, "runtimeDirectories" | "SANDBOX_TOOL_PATH" | "INSTANCE_UIDS">;
 
 /**
  * Where sockets and staged programs can go, best first: a directory that the system empties at boot, else one of the
@@ -62,9 +66,9 @@ export function readWorkerConfig(environment: Environment): WorkerConfig {
 }
 
 /** What finding out the isolation of this host takes: no database, and no secret. */
-export function readProbeConfig(): Pick<WorkerConfig, "runtimeDirectories" | "SANDBOX_TOOL_PATH"> {
-  const { RUNTIME_DIRECTORY, SANDBOX_TOOL_PATH } = workerSettings;
-  const config = readConfig({ RUNTIME_DIRECTORY, SANDBOX_TOOL_PATH }, process.env);
+export function readProbeConfig(): HostConfig {
+  const { RUNTIME_DIRECTORY, SANDBOX_TOOL_PATH, INSTANCE_UIDS } = workerSettings;
+  const config = readConfig({ RUNTIME_DIRECTORY, SANDBOX_TOOL_PATH, INSTANCE_UIDS }, process.env);
   return { ...config, runtimeDirectories: runtimeDirectories(config.RUNTIME_DIRECTORY, process.env) };
 }
 

@@ -97,10 +97,11 @@ export async function startWorker(
   allowedHosts.push(new URL(url).host, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`);
 
   const { level, parts } = pool.isolation;
-  // Servers that share the host's network may each need a port of it. One that finds none could only fail after its
-  // owner was told that it is created, so there are no more places than ports.
+  // One that finds no uid of its own, or no port of the host's network where it shares that, could only fail after its
+  // owner was told that it is created. So there are no more places than either.
+  const uids = parts.ownUid ? config.INSTANCE_UIDS.count : Infinity;
   const ports = parts.namespaces ? Infinity : instancePorts.last - instancePorts.first + 1;
-  const capacity = Math.min(config.INSTANCES_PER_NODE, ports);
+  const capacity = Math.min(config.INSTANCES_PER_NODE, uids, ports);
   await registerNode(db, identity, { address: ownUrl, isolation: { level, parts }, capacity });
   resources.defer(() =>
     retireNode(db, identity).catch((error: unknown) => log.warn({ err: error }, "no goodbye")),

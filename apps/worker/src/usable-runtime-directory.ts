@@ -1,13 +1,13 @@
 import { type HostOptions, PoolError } from "@minimcp/pool";
 
-import type { WorkerConfig } from "./env.ts";
+import type { HostConfig } from "./env.ts";
 
 /**
  * Opens something in the first runtime directory that can hold sockets and run programs.
  * @throws PoolError `runtimeUnusable` naming what is wrong with each, when none can
  */
 export async function openInUsableDirectory<T>(
-  config: Pick<WorkerConfig, "runtimeDirectories" | "SANDBOX_TOOL_PATH">,
+  config: HostConfig,
   open: (host: HostOptions) => Promise<T>,
 ): Promise<T> {
   const failures: string[] = [];
@@ -16,6 +16,7 @@ export async function openInUsableDirectory<T>(
       return await open({
         runtimeDirectory,
         nodeBinary: process.execPath,
+        slots: config.INSTANCE_UIDS,
         ...(config.SANDBOX_TOOL_PATH.length > 0 ? { toolPath: config.SANDBOX_TOOL_PATH } : {}),
       });
     } catch (error) {

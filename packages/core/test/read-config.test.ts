@@ -119,6 +119,24 @@ describe("a configuration", () => {
     expect(problemsOf(() => read({ API_PORT: port }))[0]).toMatch(/^API_PORT: must be/);
   });
 
+  test.each([
+    ["20000-20099", { firstUid: 20_000, count: 100 }],
+    ["5000-5000", { firstUid: 5_000, count: 1 }],
+  ])("gives instances the uids %s", (text, range) => {
+    expect(read({ INSTANCE_UIDS: text }).INSTANCE_UIDS).toEqual(range);
+  });
+
+  test.each([
+    ["20000", "two numbers"],
+    ["20000-", "two numbers"],
+    ["20099-20000", "lower number first"],
+    ["0-99", "between 1000"],
+    ["20000-40000", "at most 10000 numbers"],
+    ["4294967290-4294967295", "between 1000"],
+  ])("gives instances no uids %s", (text, why) => {
+    expect(problemsOf(() => read({ INSTANCE_UIDS: text }))[0]).toContain(why);
+  });
+
   test("knows its secrets", () => {
     const secrets = Object.entries(settings).flatMap(([name, field]) => (isSecret(field) ? [name] : []));
     expect(secrets.toSorted()).toEqual([

@@ -92,7 +92,7 @@ export class UidSlots {
     }
     throw new PoolError(
       "noCapacity",
-      `all ${count} child uids from ${firstUid} are taken or stuck on this host. Stop an instance or raise slots.count.`,
+      `all ${count} child uids from ${firstUid} are taken or stuck on this host. Stop an instance, or give the pool a wider range.`,
     );
   }
 

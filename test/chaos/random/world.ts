@@ -10,6 +10,8 @@ const workers = ["first", "second"] as const;
 const processes = [...workers, "api"] as const;
 type ProcessName = (typeof processes)[number];
 
+/** Of this suite's own: whatever else runs on the host takes none of them away, and ends nothing under them. */
+const uids = "23000-23099";
 const reviveTimeoutMs = 60_000;
 const pauseBetweenStartsMs = 250;
 
@@ -149,7 +151,10 @@ export class World implements AsyncDisposable {
     const process =
       name === "api"
         ? await deployment.startApi()
-        : await deployment.startWorker(name, this.#clocks.get(name)?.environment);
+        : await deployment.startWorker(name, {
+            INSTANCE_UIDS: uids,
+            ...this.#clocks.get(name)?.environment,
+          });
     this.#running.set(name, process);
     void process.exited.then((how) => {
       this.#lastWords.push(process.output());

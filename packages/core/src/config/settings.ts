@@ -56,6 +56,24 @@ function isAddressOrRange(text: string): boolean {
   return /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
+/** Below lie the accounts of the system, above what some file systems and tools cannot hold. */
+const instanceUids = { least: 1_000, most: 2_000_000_000, count: 10_000 };
+
+/** `first-last`. Children are told apart by these, so a range takes nothing that a person or a service has. */
+const uidRange = z
+  .string()
+  .regex(/^\d{1,10}-\d{1,10}$/, "must be two numbers, such as 20000-20099")
+  .transform((text) => {
+    const [firstUid = 0, lastUid = 0] = text.split("-").map(Number);
+    return { firstUid, count: lastUid - firstUid + 1 };
+  })
+  .refine(({ count }) => count >= 1, "must name the lower number first")
+  .refine(({ count }) => count <= instanceUids.count, `must be at most ${instanceUids.count} numbers`)
+  .refine(
+    ({ firstUid, count }) => firstUid >= instanceUids.least && firstUid + count - 1 <= instanceUids.most,
+    `must lie between ${instanceUids.least} and ${instanceUids.most}`,
+  );
+
 const modes = ["local", "production"] as const;
 
 export const settings = {
@@ -175,7 +193,12 @@ export const settings = {
   INSTANCES_PER_NODE: wholeNumber(1, 10_000)
     .default(100)
     .describe(
-      "How many instances a worker holds at a time. Beyond that it takes none, and creating one is refused. Without namespaces they are at most 100, the number of ports for servers that need one.",
+      "How many instances a worker holds at a time. Beyond that it takes none, and creating one is refused. As root they are at most as many as `INSTANCE_UIDS` names, and without namespaces at most 100, the number of ports for servers that need one.",
+    ),
+  INSTANCE_UIDS: uidRange
+    .prefault("20000-20099")
+    .describe(
+      "The users, by number, under which a worker that root runs starts instances, one each: `first-last`. Nobody else on the host may have them. The workers of one host may share them.",
     ),
   RENEWALS_PER_INSTANCE: wholeNumber(0, 1_000)
     .default(defaultSettings.renewalsPerInstance)

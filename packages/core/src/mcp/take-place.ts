@@ -28,7 +28,7 @@ export async function takePlace(
   if (rows[0]?.outcome !== "taken") {
     throw new Unavailable(
       "mcp.noCapacity",
-      "Every place for an instance is taken. Try again when one has ended; an administrator can raise INSTANCES_PER_NODE or add a worker.",
+      "Every place for an instance is taken. Try again when one has ended; an administrator can raise INSTANCES_PER_NODE (and widen INSTANCE_UIDS where the worker runs as root) or add a worker.",
     );
   }
 }
