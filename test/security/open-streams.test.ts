@@ -132,14 +132,18 @@ test("an API that stops ends its streams at once and without an end event, so th
   expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
 
-/** A list of two megabytes: more than the kernel takes for somebody who does not read. */
-async function createHeavyUser(): Promise<Account> {
-  const user = await createUser(product, admin);
+/**
+ * Somebody with a list of two megabytes: more than the kernel takes for a reader who does not read.
+ * @param idle a product without a worker, which would run them all
+ */
+async function createHeavyUser(idle: Product): Promise<Account> {
+  await addType(idle, "plain");
+  const user = await createUser(idle, await createAdmin(idle));
   await run(
-    product.database.ownerUrl,
+    idle.database.ownerUrl,
     `with made as (
-       insert into instances (id, user_id, type_id, expires_at, lease_until, config)
-       select gen_random_uuid(), $1, 'plain', now() + interval '1 hour', now() + interval '1 hour', jsonb_build_object('a', repeat('x', 10000))
+       insert into instances (id, user_id, type_id, expires_at, config)
+       select gen_random_uuid(), $1, 'plain', now() + interval '1 hour', jsonb_build_object('a', repeat('x', 10000))
        from generate_series(1, 200) returning id, user_id)
      insert into receipts (instance_id, user_id) select id, user_id from made`,
     [user.id],
@@ -178,8 +182,9 @@ test.each([
 ] as const)(
   "readers who take nothing lose their places when they are %s, and nothing else happens",
   async (_, options, end) => {
-    await using api = await startAnotherApi(product, { STREAMS_PER_USER: "8" }, options);
-    const user = await createHeavyUser();
+    await using idle = await startProduct({ worker: false });
+    await using api = await startAnotherApi(idle, { STREAMS_PER_USER: "8" }, options);
+    const user = await createHeavyUser(idle);
     const open = async (): Promise<string> =>
       (await mutate(api.url, "auth.signIn", { email: user.email, password })).data.tokens.accessToken;
     const [token, other] = [await open(), await open()];
@@ -192,7 +197,7 @@ test.each([
       const socket = await openUnread(api.url, token);
       held.defer(() => socket.destroy());
       sockets.push(socket);
-      await run(product.database.ownerUrl, "update instances set label = $2 where user_id = $1", [
+      await run(idle.database.ownerUrl, "update instances set label = $2 where user_id = $1", [
         user.id,
         String(place),
       ]);

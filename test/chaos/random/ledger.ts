@@ -18,6 +18,8 @@ export interface Known extends Instance {
   /** Whether somebody asked for its end, whatever the answer was. */
   isEndAsked: boolean;
   childKills: number;
+  /** A renewal that may yet come about puts off whatever deadline is set meanwhile. */
+  isBeingRenewed: boolean;
 }
 
 interface Attempt {
@@ -169,6 +171,7 @@ export class Ledger {
       // Its key may have been deleted between its creation and this answer.
       isEndAsked: input.apiKeyId !== undefined && this.#apiKeys.get(owner.id) !== input.apiKeyId,
       childKills: 0,
+      isBeingRenewed: false,
     };
     this.instances.push(known);
     return known;
@@ -188,8 +191,7 @@ export class Ledger {
       case "revoke":
         return await this.#revoke(instance);
       case "renew":
-        await this.#ask(instance.owner, "mcp.renew", { id: instance.id, minutes: 90 });
-        return;
+        return await this.#renew(instance);
       case "expire":
         return await this.#expire(instance, work.inMs);
       default:
@@ -229,7 +231,14 @@ export class Ledger {
     if (answer?.status === 200) instance.overAt ??= performance.now();
   }
 
+  async #renew(instance: Known): Promise<void> {
+    instance.isBeingRenewed = true;
+    const answer = await this.#ask(instance.owner, "mcp.renew", { id: instance.id, minutes: 90 });
+    if (answer !== undefined) instance.isBeingRenewed = false;
+  }
+
   async #expire(instance: Known, inMs: number): Promise<void> {
+    if (instance.isBeingRenewed) return;
     instance.isEndAsked = true;
     await moveDeadline({ database: this.#world.database.urls }, instance.id, inMs).then(
       () => (instance.overAt ??= performance.now() + inMs),
