@@ -18,8 +18,8 @@ export interface Known extends Instance {
   /** Whether somebody asked for its end, whatever the answer was. */
   isEndAsked: boolean;
   childKills: number;
-  /** A renewal that may yet come about puts off whatever deadline is set meanwhile. */
-  isBeingRenewed: boolean;
+  /** Renewals that may yet come about: each puts off whatever deadline is set meanwhile. */
+  openRenewals: number;
 }
 
 interface Attempt {
@@ -171,7 +171,7 @@ export class Ledger {
       // Its key may have been deleted between its creation and this answer.
       isEndAsked: input.apiKeyId !== undefined && this.#apiKeys.get(owner.id) !== input.apiKeyId,
       childKills: 0,
-      isBeingRenewed: false,
+      openRenewals: 0,
     };
     this.instances.push(known);
     return known;
@@ -232,13 +232,13 @@ export class Ledger {
   }
 
   async #renew(instance: Known): Promise<void> {
-    instance.isBeingRenewed = true;
+    instance.openRenewals += 1;
     const answer = await this.#ask(instance.owner, "mcp.renew", { id: instance.id, minutes: 90 });
-    if (answer !== undefined) instance.isBeingRenewed = false;
+    if (answer !== undefined) instance.openRenewals -= 1;
   }
 
   async #expire(instance: Known, inMs: number): Promise<void> {
-    if (instance.isBeingRenewed) return;
+    if (instance.openRenewals > 0) return;
     instance.isEndAsked = true;
     await moveDeadline({ database: this.#world.database.urls }, instance.id, inMs).then(
       () => (instance.overAt ??= performance.now() + inMs),
