@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 
 import { type FileLock, tryLock } from "./file-lock.ts";
 import { PoolError } from "./pool-error.ts";
-import { processesByUid, processesOfUid, waitUntil } from "./processes.ts";
+import { processesByUid, waitUntil } from "./processes.ts";
 import { claimDirectory } from "./runtime-directory.ts";
 
 export interface UidSlotOptions {
@@ -47,6 +47,8 @@ export class UidSlots {
   readonly #tools: UidTools;
   /** Until when to pass over a uid, on the monotonic clock. */
   readonly #stuck = new Map<number, number>();
+  #look: Promise<ReadonlyMap<number, readonly number[]>> = Promise.resolve(new Map());
+  #nextLook: Promise<ReadonlyMap<number, readonly number[]>> | undefined;
 
   private constructor(options: UidSlotOptions, tools: UidTools) {
     this.#options = options;
@@ -105,7 +107,7 @@ export class UidSlots {
   async clear(uid: number): Promise<void> {
     const { setpriv, sh } = this.#tools;
     const isEmpty = await waitUntil(async () => {
-      if ((await processesOfUid(uid)).length === 0) return true;
+      if (await this.#isEmpty(uid)) return true;
       const id = String(uid);
       const identity = ["--reuid", id, "--regid", id, "--clear-groups"];
       // The shell is one of the killed, so it always "fails".
@@ -114,9 +116,24 @@ export class UidSlots {
         cwd: "/",
         timeout: clearTimeoutMs,
       }).catch(() => {});
-      return (await processesOfUid(uid)).length === 0;
+      return await this.#isEmpty(uid);
     }, clearTimeoutMs);
     if (!isEmpty) throw new Error(`processes of uid ${uid} survive SIGKILL`);
+  }
+
+  /**
+   * By a look at the host that began after this was asked. Whoever asks while one is under way shares the next: a hundred
+   * children that end together would each read the whole of /proc.
+   */
+  async #isEmpty(uid: number): Promise<boolean> {
+    this.#nextLook ??= this.#look
+      .catch(() => {})
+      .then(() => {
+        this.#nextLook = undefined;
+        return processesByUid();
+      });
+    this.#look = this.#nextLook;
+    return !(await this.#look).has(uid);
   }
 
   #covers(uid: number): boolean {
@@ -125,7 +142,7 @@ export class UidSlots {
 
   async #makeEmpty(uid: number, wasOurs: boolean, lock: FileLock): Promise<boolean> {
     try {
-      if ((await processesOfUid(uid)).length === 0) return true;
+      if (await this.#isEmpty(uid)) return true;
       if (wasOurs) return await this.#tryToClear(uid, lock);
       // No pool ever used this uid, yet somebody runs under it: a real user of this host. Leave it alone, and leave
       // no lock file that would make it look like ours next time.
