@@ -7,14 +7,6 @@ interface Lease {
   fence: number;
 }
 
-interface PendingEnd {
-  fence: number;
-  closing: Closing;
-}
-
-/** How many ends are written at a time: one connection of the upkeep's four is left to renewals. */
-const lanes = 3;
-
 export interface PendingEndsOptions {
   db: Database;
   identity: NodeIdentity;
@@ -32,7 +24,7 @@ export interface PendingEndsOptions {
 /** Ends that were decided here, and are not yet written to the database. */
 export class PendingEnds {
   readonly #options: PendingEndsOptions;
-  readonly #ends = new Map<string, PendingEnd>();
+  readonly #ends = new Map<string, { fence: number; closing: Closing }>();
   #pass: Promise<void> = Promise.resolve();
   #nextPass: Promise<void> | undefined;
 
@@ -63,37 +55,20 @@ export class PendingEnds {
 
   /** Writes the ends that have really happened. One that cannot be written now is tried again in the next round. */
   async #writeAll(): Promise<void> {
-    const due = [...this.#ends].filter(([instanceId]) => !this.#options.isHeld(instanceId));
-    const [first] = due;
-    if (first === undefined) return;
-    try {
-      // Once for all of them: a hundred with one deadline would wait for each other otherwise.
-      await this.#options.flush();
-    } catch (error) {
-      this.#options.onError(error, first[0]);
-      return;
-    }
-    const writeInTurn = async (): Promise<void> => {
-      for (let end = due.shift(); end !== undefined; end = due.shift()) {
-        // To wait once for each for a database that is away takes for ever.
-        if (!(await this.#write(...end))) due.length = 0;
-      }
-    };
-    await Promise.all(Array.from({ length: lanes }, writeInTurn));
-  }
-
-  /** @returns false when the database is away. A lock, on the other hand, is the trouble of one row */
-  async #write(instanceId: string, { fence, closing }: PendingEnd): Promise<boolean> {
     const { db, identity, log } = this.#options;
-    try {
-      const isOver = await closeInstance(db, identity, { instanceId, fence }, closing);
-      this.#ends.delete(instanceId);
-      if (isOver) log.info({ instanceId, closing }, "an instance is over");
-      this.#options.onSettled({ instanceId, fence }, isOver);
-      return true;
-    } catch (error) {
-      this.#options.onError(error, instanceId);
-      return !(error instanceof DatabaseUnavailable && error.reason !== "timeout");
+    for (const [instanceId, { fence, closing }] of this.#ends) {
+      if (this.#options.isHeld(instanceId)) continue;
+      try {
+        await this.#options.flush();
+        const isOver = await closeInstance(db, identity, { instanceId, fence }, closing);
+        this.#ends.delete(instanceId);
+        if (isOver) log.info({ instanceId, closing }, "an instance is over");
+        this.#options.onSettled({ instanceId, fence }, isOver);
+      } catch (error) {
+        this.#options.onError(error, instanceId);
+        // Only a lock is the trouble of one row; to wait for a database that is away once for each takes for ever.
+        if (error instanceof DatabaseUnavailable && error.reason !== "timeout") return;
+      }
     }
   }
 }
