@@ -37,7 +37,7 @@ const workerMain = fileURLToPath(new URL("../support/fixture-worker.ts", import.
 const deployment = resources.use(await makeDeployment(await prepareDatabase(server), { workerMain }));
 const [, api] = await Promise.all([
   // More than there are instances, and none that others of this host use.
-  deployment.startWorker("first", { INSTANCE_UIDS: "23300-23499" }),
+  deployment.startWorker("first", { INSTANCE_UIDS: "22600-22799" }),
   deployment.startApi(),
 ]);
 const owner = await createAdmin({ api, database: deployment.database });

@@ -274,3 +274,20 @@ test("LEASE-6: a leap between renewal and claim lets a node start nothing beside
   await run(product.database.ownerUrl, "update instances set lease_until = lease_until - interval '1 h'");
   expect(await claimInstances(db, other, 1)).toMatchObject([{ instanceId: id, fence: 2 }]);
 });
+
+test("LEASE-6: a node that takes an instance after the database's clock was set back gives it no more than was granted", async () => {
+  await using product = await startProduct({ worker: false });
+  await using db = openDatabase({ url: product.database.workerUrl, applicationName: "clocks" });
+  await addIdleNode(product.database.ownerUrl);
+  const node = { nodeId: randomUUID(), epoch: randomUUID() };
+  await registerNode(db, node, { address: "http://127.0.0.1:1", isolation: {}, capacity: 1 });
+  const { id } = await create(product, await createAdmin(product), { expirationMinutes: 5 });
+  // What was written before the clock went back by a day lies a day ahead of it.
+  await run(
+    product.database.ownerUrl,
+    "update instances set created_at = created_at + interval '1 day', expires_at = expires_at + interval '1 day' where id = $1",
+    [id],
+  );
+  const [claimed] = await claimInstances(db, node, 1);
+  expect(claimed?.remainingMs).toBe(5 * 60_000);
+});

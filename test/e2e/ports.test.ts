@@ -135,6 +135,8 @@ describe("a server that can only listen on a port", () => {
       findBundle,
       environment: {
         INSTANCES_PER_NODE: "1000",
+        // More than there are ports, so that these are what there is too little of.
+        INSTANCE_UIDS: "22400-22599",
         SANDBOX_TOOL_PATH: await makeToolPath(directory, ["bwrap"]),
         MINIMUM_ISOLATION: "none",
       },

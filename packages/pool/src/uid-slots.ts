@@ -8,6 +8,7 @@ import { type FileLock, tryLock } from "./file-lock.ts";
 import { PoolError } from "./pool-error.ts";
 import { processesByUid, waitUntil } from "./processes.ts";
 import { claimDirectory } from "./runtime-directory.ts";
+import { shareNext } from "./share-next.ts";
 
 export interface UidSlotOptions {
   /** First uid that children run under; their group has the same number. */
@@ -47,8 +48,8 @@ export class UidSlots {
   readonly #tools: UidTools;
   /** Until when to pass over a uid, on the monotonic clock. */
   readonly #stuck = new Map<number, number>();
-  #look: Promise<ReadonlyMap<number, readonly number[]>> = Promise.resolve(new Map());
-  #nextLook: Promise<ReadonlyMap<number, readonly number[]>> | undefined;
+  /** A hundred children that end together would each read the whole of /proc. */
+  readonly #look = shareNext(processesByUid);
 
   private constructor(options: UidSlotOptions, tools: UidTools) {
     this.#options = options;
@@ -121,19 +122,8 @@ export class UidSlots {
     if (!isEmpty) throw new Error(`processes of uid ${uid} survive SIGKILL`);
   }
 
-  /**
-   * By a look at the host that began after this was asked. Whoever asks while one is under way shares the next: a hundred
-   * children that end together would each read the whole of /proc.
-   */
   async #isEmpty(uid: number): Promise<boolean> {
-    this.#nextLook ??= this.#look
-      .catch(() => {})
-      .then(() => {
-        this.#nextLook = undefined;
-        return processesByUid();
-      });
-    this.#look = this.#nextLook;
-    return !(await this.#look).has(uid);
+    return !(await this.#look()).has(uid);
   }
 
   #covers(uid: number): boolean {

@@ -27,7 +27,8 @@ interface Attempt {
   input: { type: string; apiKeyId?: string; expirationMinutes: number; idempotencyKey: string };
 }
 
-const keyedType = "keyed";
+/** A type whose instances end with the key they were made with. */
+export const keyedType = "keyed";
 const owners = 2;
 const maxLive = 12;
 /** Access tokens live for fifteen. */
@@ -61,10 +62,6 @@ export class Ledger {
     const admin = await createAdmin(product);
     const accounts = await Promise.all(Array.from({ length: owners }, () => createUser(product, admin)));
     return new Ledger(world, accounts);
-  }
-
-  get keyedType(): string {
-    return keyedType;
   }
 
   /** Between rounds, while everything runs. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { addType, processesOf } from "../../support/instances.ts";
 import { findBroken, findMisserved } from "./invariants.ts";
-import { Ledger } from "./ledger.ts";
+import { keyedType, Ledger } from "./ledger.ts";
 import { describeDisturbances, type Disturbance, planRounds, type Round, roundMs } from "./plan.ts";
 import { World } from "./world.ts";
 
@@ -37,7 +37,7 @@ const probePauseMs = 50;
 export async function runRounds({ seed, goesOn, report }: ChaosOptions): Promise<ChaosSummary> {
   await using world = await World.open();
   const ledger = await Ledger.open(world);
-  await addType({ database: world.database.urls }, ledger.keyedType, {
+  await addType({ database: world.database.urls }, keyedType, {
     bundle: "everything",
     provider: "github",
   });
