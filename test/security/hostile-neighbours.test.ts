@@ -31,14 +31,12 @@ afterAll(() => product[Symbol.asyncDispose]());
 async function expectServiceDuring(bomb: string, refused: string): Promise<void> {
   const over = new AbortController();
   const bombing = callTool(bomber, bomb).finally(() => over.abort());
-  let answered = 0;
   do {
+    // It throws without an answer.
     await echo(neighbour);
     const { status } = await query(product.api.url, "mcp.list", {}, { token: owner.token });
     expect(status).toBe(200);
-    answered += 1;
   } while (!over.signal.aborted);
-  expect(answered).toBeGreaterThan(0);
   expect(await (await bombing).text()).toContain(refused);
 }
 
